@@ -1,1 +1,1 @@
-"""What model families share of a checkpoint: its profile, where its files are and come from, how tensors are read."""
+"""Checkpoints, shared by all model families: profiles, files here and on the hub, tensors, LoRAs."""

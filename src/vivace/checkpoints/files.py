@@ -1,4 +1,4 @@
-"""Where a model's files are on this machine.
+"""Locations of a model's files on this machine.
 
 A file is looked for under its role in what the user named, then in a folder of models, then in the cache of the
 Hugging Face hub, which other programs share. A folder of models has the hub's layout, `owner/name/path`; what has no
@@ -40,18 +40,18 @@ def _user_cache(environ: Mapping[str, str]) -> Path:
 
 
 class Lock(BaseModel):
-    """What was pulled of what a profile leaves open: `NAME.lock.json` in the folder of models."""
+    """Revisions and hashes that a profile leaves open, recorded when it is pulled: `NAME.lock.json` beside them."""
 
     model_config = ConfigDict(extra="forbid")
 
     revisions: dict[str, str] = {}
     """Commits, by repository."""
     sha256: dict[str, str] = {}
-    """By where the file is published."""
+    """Hashes, by the file's published name."""
 
     @classmethod
     def read(cls, folder: Path, profile: Profile) -> Self:
-        """Return what is recorded, which may be nothing.
+        """Return the record, which may be empty.
 
         Raises:
             CheckpointError: the lock file is damaged.
@@ -71,7 +71,7 @@ class Lock(BaseModel):
 
     @staticmethod
     def path(folder: Path, profile: Profile) -> Path:
-        """Return where it is."""
+        """Return the path of the lock file."""
         return folder / f"{profile.name}.lock.json"
 
 
@@ -81,13 +81,13 @@ class Found:
 
     spec: FileSpec
     source: FileVariant
-    """Which of its forms."""
+    """The form that was found."""
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where files are looked for."""
+    """Folders in which files are looked for."""
 
     folder: Path
     """Folder of models."""

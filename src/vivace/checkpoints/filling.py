@@ -1,11 +1,11 @@
-"""Filling a network from files: everything must fit, by name and shape, before anything is read.
+"""Networks filled from files: everything must fit, by name and shape, before anything is read.
 
 Then one tensor is read after the other, LoRAs that stay merged on the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -27,6 +27,26 @@ class Shaped(Protocol):
 
 
 ShapedT = TypeVar("ShapedT", bound=Shaped)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+ConfigT = TypeVar("ConfigT")
+
+
+def empty(
+    kind: Callable[[ConfigT], ModuleT],
+    cfg: ConfigT,
+    device: torch.device,
+    dtype: torch.dtype,
+    layout: torch.memory_format = torch.preserve_format,
+) -> ModuleT:
+    """Return a network with memory of its own on its device and in its type, not filled yet.
+
+    Never is there a second copy of the weights, in another type or elsewhere.
+    """
+    with torch.device("meta"):
+        module = kind(cfg)
+    module = module.to(dtype=dtype).to_empty(device=device)
+    module.to(memory_format=layout)  # type: ignore[call-overload]
+    return module.requires_grad_(False).eval()
 
 
 def fit(found: Mapping[str, ShapedT], expected: Mapping[str, Shaped], what: str, path: Path) -> dict[str, ShapedT]:

@@ -37,7 +37,7 @@ BLOCK = 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """Where files are fetched from in place of the hub itself."""
+    """The place that files are fetched from instead of the hub."""
 
     folder: Path | None = None
     endpoint: str | None = None
@@ -80,14 +80,14 @@ class Item:
     spec: FileSpec
     source: FileVariant
     present: Path | None
-    """Where it is already."""
+    """Path of the file, where it is here already."""
     fetchable: bool
     size: int | None
     """Bytes, where known."""
 
     @property
     def state(self) -> str:
-        """What people are told of it."""
+        """State of the file, in words."""
         if self.present:
             return "there"
         if self.fetchable:
@@ -99,7 +99,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a pull would do."""
+    """The files that a pull would fetch."""
 
     profile: Profile
     items: tuple[Item, ...]
@@ -118,12 +118,12 @@ class Plan:
 
     @property
     def target(self) -> Path:
-        """Where files go."""
+        """Folder that files are written to."""
         return self.places.folder if self.mirror.folder else self.places.cache
 
     @property
     def bytes(self) -> int:
-        """What there is to fetch, as far as sizes are known."""
+        """Bytes to fetch, as far as sizes are known."""
         return sum(item.size or 0 for item in self.to_fetch)
 
     @property
@@ -144,7 +144,7 @@ def plan(
     mirror: str | None = None,
     places: Places | None = None,
 ) -> Plan:
-    """Look at what is there and what is missing of a model in a style.
+    """Return the files that a model needs in a style, those that are here and those to fetch.
 
     Args:
         profile: the model.

@@ -67,11 +67,11 @@ class LoraLayer:
     """The change of one weight."""
 
     factors: Mapping[str, Tensor]
-    """Of the change, by their names in files: `lora_up [out rank]` and `lora_down [rank in]`, those of a LoHa, or those
-    of a LoKr; a kernel is behind the inputs."""
+    """Factors of the change, by their names in files: `lora_up [out rank]` and `lora_down [rank in]`, those of a LoHa,
+    or those of a LoKr; a kernel is behind the inputs."""
     alpha: float | None = None
     magnitude: Tensor | None = None
-    """Of DoRA: lengths of the rows of the changed weight, `[out 1]`, or of its columns, `[1 in]`."""
+    """Lengths of the rows of the changed weight, `[out 1]`, or of its columns, `[1 in]`, for DoRA."""
 
     def change(self, weight: Tensor, scaling: Scaling) -> Tensor:
         """Return what is added to `weight` at full strength, in its shape, float32."""
@@ -95,7 +95,7 @@ class LoraLayer:
 
     @property
     def rank(self) -> int | None:
-        """What `alpha` is divided by; None for a LoKr of whole factors.
+        """Divisor of `alpha`; None for a LoKr of whole factors.
 
         Raises:
             KeyError: a factor is missing.

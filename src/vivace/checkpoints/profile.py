@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -19,7 +19,9 @@ from vivace.checks import Table, nearest
 from vivace.errors import CheckpointError, UsageError, describe_invalid
 
 LoraScaling = Literal["alpha", "reference"]
-"""Whether a LoRA's own `alpha / rank` counts, or is ignored as Live2Diff's reference implementation does."""
+"""Scale of a LoRA: its own `alpha / rank`, or 1 as in Live2Diff's reference implementation."""
+
+WidthsT = TypeVar("WidthsT")
 
 UNKNOWN_LICENCE = "unknown: read it where you get the file"
 
@@ -53,7 +55,7 @@ class FileVariant(_Table):
 
     @property
     def name(self) -> str:
-        """What people are shown: where the file is published."""
+        """Published name of the file, for messages."""
         return f"{self.repo}/{self.path}" if self.repo else self.path
 
     @model_validator(mode="after")
@@ -75,11 +77,11 @@ class FileSpec(FileVariant):
     licence: str = UNKNOWN_LICENCE
     why: str = ""
     optional: bool = False
-    """Whether the model runs without it."""
+    """True where the model runs without it."""
     unless: str = ""
     """Role whose presence makes this one needless."""
     obtain: str = ""
-    """Where a person gets it, for what no program may fetch."""
+    """Way for a person to get it, where no program may fetch it."""
 
     @property
     def sources(self) -> tuple[FileVariant, ...]:
@@ -107,7 +109,7 @@ class Style(_Table):
     name: str = Field("", init=False)
     summary: str
     prompt: str = "{}"
-    """What the user's words are put into, at `{}`."""
+    """Template of prompts, with `{}` for the user's words."""
     base: FileSpec | None = None
     """A whole model in one file, in place of the usual one."""
     loras: tuple[Lora, ...] = Field((), strict=False)
@@ -116,7 +118,7 @@ class Style(_Table):
 
     @property
     def about(self) -> str:
-        """What people are told of it."""
+        """Description for people."""
         return self.summary
 
     @property
@@ -149,20 +151,20 @@ class Style(_Table):
 
 
 class Profile(_Table):
-    """What a model is; a family adds keys of its own in a subclass (`vivace.models.family.Family.profile`)."""
+    """A model; a family adds keys of its own in a subclass (`vivace.models.family.Family.profile`)."""
 
     name: str
     family: str
     summary: str
     licence: str
     lineage: str = ""
-    """What matters of its ancestry to whoever earns money with it."""
+    """Ancestry of the weights that matters for commercial use."""
     revisions: Mapping[str, Annotated[str, Field(pattern="^[0-9a-f]{40}$")]] = {}
     """Commits on the hub, by repository; where there is none, the one that is pulled first is recorded and kept to."""
     files: Mapping[str, FileSpec] = {}
-    """By role."""
+    """Files, by role."""
     conventions: Mapping[str, Any] = {}
-    """What the weights were trained with; held against the code when the model is loaded."""
+    """Conventions that the weights were trained with, held against the code when the model is loaded."""
     network: Mapping[str, Mapping[str, Any]] = {}
     """Widths and depths, by part."""
     styles: Mapping[str, Style] = {}
@@ -170,7 +172,7 @@ class Profile(_Table):
     path: str = Field("", init=False)
     """Folder of the files that have no repository: the package's own, or the profile's."""
     called: str = Field("", init=False)
-    """What a user names it by: its name, or the path of its file."""
+    """Name of the profile for commands: its own, or the path of its file."""
 
     def style(self, name: str | None = None) -> Style:
         """Return a style, the default one if no name is given.
@@ -182,6 +184,18 @@ class Profile(_Table):
         if wanted not in self.styles:
             raise UsageError(f"model {self.name!r} has no style {wanted!r}; {nearest(wanted, self.styles)}")
         return self.styles[wanted]
+
+    def widths(self, kind: Callable[..., WidthsT], part: str, **defaults: Any) -> WidthsT:
+        """Return the widths and depths of a part of the network, those of `network` over `defaults`.
+
+        Raises:
+            UsageError: a width that does not exist.
+        """
+        table = {**defaults, **self.network.get(part, {})}
+        try:
+            return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+        except TypeError as error:
+            raise UsageError(f"profile {self.name!r}, network.{part}: {error}") from error
 
     def needed(self, style: Style | None = None, *, given: frozenset[str] = frozenset()) -> list[FileSpec]:
         """Return the files the model does not run without, in a style, beside those `given` in these roles."""

@@ -95,11 +95,11 @@ class TensorFile:
 
     path: Path
     shapes: Mapping[str, torch.Size]
-    """Of every tensor, by name."""
+    """Shape of every tensor, by name."""
     read: Callable[[str], Tensor]
     """Reads one tensor, in the type it is stored in."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Of a safetensors file: what whoever wrote it has noted."""
+    """Notes of whoever wrote a safetensors file."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Read all."""

@@ -178,17 +178,17 @@ class Chunk:
     events: frozenset[str] = frozenset()
     """Names of events requested since the last chunk."""
 
-    def check(self, size: tuple[int, int]) -> None:
-        """Reject input that is not the single picture of `(width, height)` px that a single-frame model takes.
+    def check(self, size: tuple[int, int], frames: int = 1) -> None:
+        """Reject pictures that are not `frames` of `(width, height)` px.
 
         Raises:
             ControlError: another shape or type.
         """
         width, height = size
-        if self.rgb.shape != (1, height, width, 3) or self.rgb.dtype != np.uint8:
+        if self.rgb.shape != (frames, height, width, 3) or self.rgb.dtype != np.uint8:
             raise ControlError(
-                f"a chunk must be uint8 [1 {height} {width} 3], not {self.rgb.dtype} {list(self.rgb.shape)};"
-                " resize it first"
+                f"a chunk must be uint8 [{frames} {height} {width} 3], not {self.rgb.dtype} {list(self.rgb.shape)}; "
+                "resize it first"
             )
 
 

@@ -49,6 +49,15 @@ class LoadOptions:
         if self.steps is not None and self.steps < 1:
             raise UsageError(f"steps must be at least 1, not {self.steps}")
 
+    def check_files(self) -> None:
+        """Raise UsageError for files that would have no effect: with random weights, or of the other autoencoder."""
+        if self.random_weights and (self.files or self.loras):
+            raise UsageError("random weights take no files and no LoRAs")
+        chosen = self.controls.get("autoencoder")
+        unused = "autoencoder" if chosen == "tiny" else "tiny_autoencoder"
+        if chosen is not None and unused in self.files:
+            raise UsageError(f"a file is given as {unused}, and the {chosen} autoencoder is chosen")
+
     def given(self) -> dict[str, Any]:
         """Return the options that are not at their defaults."""
         plain = LoadOptions()

@@ -242,7 +242,7 @@ def test_random_weights_stay_finite_at_any_depth(profile: Profile, dtype: torch.
     with torch.random.fork_rng():
         torch.manual_seed(0)
         unet = module.empty(Live2DiffUNet, UNetConfig(channels=(32, 32, 64), layers=6, groups=8), CPU, dtype)
-        module.randomise(unet, 3)
+        module.randomise_unet(unet, 3)
         latents, depth = torch.randn(2, 1, 4, 16, 16).to(dtype)
         text = torch.randn(1, 77, 768).to(dtype)
         context = module.motion.ClipContext(1)

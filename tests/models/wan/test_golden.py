@@ -17,12 +17,12 @@ from vivace.memory.ring import Ring
 from vivace.models.wan.anchor_memory import AnchorMemory, AnchorRules
 from vivace.models.wan.mask_cache import MaskCache, importance, kept_latents
 from vivace.models.wan.motion import MotionScale
-from vivace.models.wan.network import TextCache, WanNetwork
+from vivace.models.wan.network import WanNetwork
 from vivace.models.wan.ring import KvBuffers, RollingMemory, RowsAttention
 from vivace.models.wan.sampler import Sampler
 from vivace.models.wan.stream_batch import StreamBatch
 from vivace.models.wan.taehv import Taehv, TaehvConfig
-from vivace.models.wan.vae import MEAN, STD, Past, VaeConfig, WanVae, normalised, spread_out
+from vivace.models.wan.vae import MEAN, STD, FeatureCache, VaeConfig, WanVae, denormalise, normalise
 from vivace.models.wan.views import ClipAttention, block_causal, chunk_lengths, teacher_forcing
 from wan_golden import CHAINED, NETWORK, config, error, network, rotary, tensors
 
@@ -103,10 +103,6 @@ def test_moves_along_the_schedule_are_the_recorded_ones(shift: float) -> None:
 # -- the network -------------------------------------------------------------------------------------------------------
 
 
-def text_of(model: WanNetwork, embeds: Tensor) -> TextCache:
-    return model.encode_text(embeds)
-
-
 def test_every_block_gives_the_recorded_features() -> None:
     case, model = tensors("causal_wan"), network("causal_wan")
     seen: dict[str, Tensor] = {}
@@ -116,7 +112,7 @@ def test_every_block_gives_the_recorded_features() -> None:
     sampler = Sampler(model, FlowSchedule(5))
     clip = ClipAttention(rotary(model, x), range(x.shape[1]))
     timestep = case["layer_probe.timestep"]
-    flow = sampler.flow(x, timestep, text_of(model, case["prompt_embeds"]), (clip, None))
+    flow = sampler.flow(x, timestep, model.encode_text(case["prompt_embeds"]), clip)
     for name, output in seen.items():
         assert error(output, case[f"layer_probe.{name}"]) <= NETWORK, name
     assert error(flow, case["layer_probe.flow"]) <= NETWORK
@@ -153,7 +149,7 @@ def run_causal(name: str) -> tuple[list[Tensor], Tensor]:
     noise = case["noise_b2" if both else "noise"][:, : setting["frames"]]
     draws = {"chunk3_indep1": "eps_indep1", "chunk3_batch2": "eps_b2"}.get(name)
     draws = draws or f"eps_chunk{setting['num_frame_per_block']}"
-    text = text_of(model, case["prompt_embeds_b2" if both else "prompt_embeds"])
+    text = model.encode_text(case["prompt_embeds_b2" if both else "prompt_embeds"])
     sampler = Sampler(model, FlowSchedule(setting["timestep_shift"]))
     steps = sampler.schedule.steps(setting["denoising_step_list"], warped=setting["warp_denoising_step"])
     memories = [open_memory(model, noise, setting) for _ in noise]
@@ -164,9 +160,9 @@ def run_causal(name: str) -> tuple[list[Tensor], Tensor]:
 
     def remember(latents: Tensor, timestep: float) -> None:
         made.append(latents)
-        sampler.flow(latents, timestep, text, see(latents.shape[1]))
+        sampler.flow(latents, timestep, text, see(latents.shape[1])[0])
         for memory in memories:
-            memory.keep(latents.shape[1])
+            memory.advance(latents.shape[1])
 
     first = 1 if setting["independent_first_frame"] else None
     drawn = 0
@@ -203,7 +199,7 @@ def test_a_causal_run_gives_the_recorded_latents(name: str) -> None:
 def clip_flow(case_name: str, x: Tensor, times: Tensor, embeds: str = "prompt_embeds", **seen: Any) -> Tensor:
     model = network(case_name)
     clip = ClipAttention(rotary(model, x), seen.pop("positions", range(x.shape[1])), **seen)
-    return model(x, times.expand(len(x), x.shape[1]), text_of(model, tensors(case_name)[embeds]), clip)
+    return model(x, times.expand(len(x), x.shape[1]), model.encode_text(tensors(case_name)[embeds]), clip)
 
 
 @pytest.mark.parametrize(
@@ -228,8 +224,8 @@ def test_the_teacher_takes_clips_at_different_times() -> None:
 def test_the_few_step_teacher_gives_the_recorded_pictures() -> None:
     case, model = tensors("bidirectional_wan"), network("bidirectional_wan")
     sampler, x = Sampler(model, FlowSchedule(5)), case["clip"]
-    seen = (ClipAttention(rotary(model, x), range(x.shape[1])), None)
-    text = text_of(model, case["prompt_embeds"])
+    seen = ClipAttention(rotary(model, x), range(x.shape[1]))
+    text = model.encode_text(case["prompt_embeds"])
     steps = case["sampler4.timestep"].tolist()
     for step, timestep in enumerate(steps):
         x0 = sampler.schedule.x0(sampler.flow(x, timestep, text, seen), x, timestep)
@@ -303,7 +299,7 @@ def run_longlive(name: str) -> tuple[list[Tensor], list[Tensor], Tensor]:
     noise = case["noise"][:, :frames]
     sampler = Sampler(model, FlowSchedule(told["timestep_shift"]))
     steps = sampler.schedule.steps(told["denoising_step_list"], warped=told["warp_denoising_step"])
-    text = text_of(model, case["prompt_embeds_a"])
+    text = model.encode_text(case["prompt_embeds_a"])
     memory = open_memory(model, noise, setting, positions="window" if setting["infinite"] else "frame")
     memory.empty_anchors_count = chunk < setting["sink_size"]
     made: list[Tensor] = []
@@ -315,10 +311,10 @@ def run_longlive(name: str) -> tuple[list[Tensor], list[Tensor], Tensor]:
 
     for begin in range(0, frames, chunk):
         if begin in setting["switch"]:
-            text = text_of(model, case["prompt_embeds_b"])
+            text = model.encode_text(case["prompt_embeds_b"])
             last = torch.cat(made, 1)[:, -memory.ring.slots :]
-            again = memory.again(last.shape[1], keep_anchors=setting["global_sink"])
-            recaches.append(sampler.flow(last, told["context_noise"], text, (RowsAttention([again]), None)))
+            again = memory.recache(last.shape[1], keep_anchors=setting["global_sink"])
+            recaches.append(sampler.flow(last, told["context_noise"], text, RowsAttention([again])))
         drawn = begin // chunk * (len(steps) - 1)
         with Recorder(model) as called:
             x = sampler.denoise(
@@ -328,8 +324,8 @@ def run_longlive(name: str) -> tuple[list[Tensor], list[Tensor], Tensor]:
                 see,
                 lambda step, drawn=drawn: case[f"eps_chunk{chunk}"][drawn + step],
             )
-            sampler.flow(x, told["context_noise"], text, see())
-        memory.keep(chunk)
+            sampler.flow(x, told["context_noise"], text, see()[0])
+        memory.advance(chunk)
         made.append(x)
         flows += called
     return flows, recaches, torch.cat(made, 1)
@@ -361,8 +357,8 @@ def run_liveedit(name: str) -> tuple[list[Tensor], Tensor, dict[str, list[Tensor
     noise, sources = case["noise"], case["source"]
     sampler = Sampler(model, FlowSchedule(setting["timestep_shift"]))
     steps = sampler.schedule.steps(setting["denoising_step_list"], warped=False)
-    text, memory = text_of(model, case["prompt_embeds"]), open_memory(model, noise, setting)
-    cache = pruning and MaskCache(pruning["adaptive_patch_ratio"], frozenset(pruning["internal_pruning_layers"]))
+    text, memory = model.encode_text(case["prompt_embeds"]), open_memory(model, noise, setting)
+    cache = pruning and MaskCache(frozenset(pruning["internal_pruning_layers"]))
     tokens = memory.rotary.grid.tokens * chunk
     made: list[Tensor] = []
     chosen: dict[str, list[Tensor]] = {"kept_tokens": [], "importance": [], "mask": []}
@@ -376,9 +372,9 @@ def run_liveedit(name: str) -> tuple[list[Tensor], Tensor, dict[str, list[Tensor
 
             def see(step: int, thins: bool = thins, hide: int = hide) -> tuple[RowsAttention, Any]:
                 if thins and step in THINNED:
-                    return RowsAttention([memory.part(chunk, cache.kept)]), cache.thin()
+                    return RowsAttention([memory.part(chunk, cache.kept)]), cache.pruned_step()
                 full = RowsAttention([memory.chunk(chunk, hide=hide if step > max(THINNED) else 0)])
-                return full, cache.refresh() if cache else None
+                return full, cache.full_step() if cache else None
 
             drawn = begin // chunk * (len(steps) - 1)
             x = sampler.denoise(
@@ -389,16 +385,16 @@ def run_liveedit(name: str) -> tuple[list[Tensor], Tensor, dict[str, list[Tensor
                 lambda step, drawn=drawn: case["eps"][drawn + step],
                 source,
             )
-            sampler.flow(x, setting["context_noise"], text, (see(len(steps))[0], None), source)
-            memory.keep(chunk)
+            sampler.flow(x, setting["context_noise"], text, see(len(steps))[0], source=source)
+            memory.advance(chunk)
             made.append(x)
             if cache:
                 kept = torch.arange(tokens) if cache.kept is None else cache.kept
                 chosen["kept_tokens"].append(torch.zeros(tokens, dtype=torch.bool).index_fill(0, kept, True))
                 seen = importance(x[0], source[0])
                 chosen["importance"].append(seen)
-                chosen["mask"].append(kept_latents(seen, cache.share))
-                cache.see(x[0], source[0])
+                chosen["mask"].append(kept_latents(seen, pruning["adaptive_patch_ratio"]))
+                cache.select(x[0], source[0], pruning["adaptive_patch_ratio"])
     return flows, torch.cat(made, 1), chosen
 
 
@@ -466,21 +462,21 @@ def test_wan_latents_are_normalised_by_the_recorded_constants() -> None:
 
 @pytest.mark.parametrize("pieces", [[17], [5, 4, 4, 4], [1, 4, 8, 4], [9, 8]])
 def test_the_vae_gives_the_recorded_latents_of_a_stream(pieces: list[int]) -> None:
-    case, vae, past = tensors("wan_vae"), wan_vae(), Past()
+    case, vae, past = tensors("wan_vae"), wan_vae(), FeatureCache()
     latents = [vae.encode(piece, past) for piece in pixels("wan_vae").split(pieces, 1)]
     whole = torch.cat(latents, 1).transpose(1, 2)
     assert error(whole, case["encode.full_raw"]) <= NETWORK
-    assert error(normalised(whole.transpose(1, 2)).transpose(1, 2), case["encode.full"]) <= NETWORK
+    assert error(normalise(whole.transpose(1, 2)).transpose(1, 2), case["encode.full"]) <= NETWORK
     if pieces == [5, 4, 4, 4]:
         # The last one is recorded normalised.
-        for index, piece in enumerate([*latents[:-1], normalised(latents[-1])]):
+        for index, piece in enumerate([*latents[:-1], normalise(latents[-1])]):
             assert error(piece.transpose(1, 2), case[f"encode.stream.{index}"]) <= NETWORK, index
 
 
 @pytest.mark.parametrize("pieces", [[5], [3, 1, 1], [2, 1, 2], [1, 4]])
 def test_the_vae_gives_the_recorded_pictures_of_a_stream(pieces: list[int]) -> None:
-    case, vae, past = tensors("wan_vae"), wan_vae(), Past()
-    z = spread_out(case["decode.z"].transpose(1, 2))
+    case, vae, past = tensors("wan_vae"), wan_vae(), FeatureCache()
+    z = denormalise(case["decode.z"].transpose(1, 2))
     pictures = [vae.decode(piece, past) for piece in z.split(pieces, 1)]
     lengths = [4 * piece for piece in pieces]
     assert [piece.shape[1] for piece in pictures] == [lengths[0] - 3, *lengths[1:]]
@@ -497,7 +493,7 @@ def taehv() -> Taehv:
 
 @pytest.mark.parametrize("pieces", [[16], [4, 8, 4]])
 def test_taehv_gives_the_recorded_latents(pieces: list[int]) -> None:
-    case, model, past = tensors("taehv"), taehv(), Past()
+    case, model, past = tensors("taehv"), taehv(), FeatureCache()
     frames = case["frames_u8"].float() / 255
     latents = torch.cat([model.encode(piece, past) for piece in frames.split(pieces, 1)], 1)
     assert error(latents, case["encode"]) <= NETWORK
@@ -505,7 +501,7 @@ def test_taehv_gives_the_recorded_latents(pieces: list[int]) -> None:
 
 @pytest.mark.parametrize("pieces", [[6], [2, 1, 3]])
 def test_taehv_gives_the_recorded_pictures(pieces: list[int]) -> None:
-    case, model, past = tensors("taehv"), taehv(), Past()
+    case, model, past = tensors("taehv"), taehv(), FeatureCache()
     pictures = torch.cat([model.decode(piece, past) for piece in case["decode.z"].split(pieces, 1)], 1)
     assert error(pictures, case["decode.full"]) <= NETWORK
 
@@ -518,7 +514,7 @@ def test_the_reference_decodes_its_last_latents_again() -> None:
         recorded = case[f"decode.stream.{call}"]
         context = z[:, max(0, begin - 3) : begin]
         new = recorded.shape[1] // 4 + (not begin)
-        pictures = model.decode(torch.cat([context, z[:, begin : begin + new]], 1), Past())
+        pictures = model.decode(torch.cat([context, z[:, begin : begin + new]], 1), FeatureCache())
         assert error((pictures[:, -recorded.shape[1] :] * 2 - 1).clamp(-1, 1), recorded) <= NETWORK, call
         begin += new
     assert begin == z.shape[1]
@@ -536,7 +532,7 @@ def test_the_noise_scale_follows_motion_as_recorded(chunk: int, start: float) ->
     case = tensors("streamdiffusionv2")
     pictures = (case["motion.frames_u8"].float() / 127.5 - 1)[0].transpose(0, 1)
     motion = MotionScale(start)
-    motion.see(pictures[: chunk + 1])
+    motion.observe(pictures[: chunk + 1])
     recorded = case[f"motion.chunk{chunk}.init{start * 10:g}"].tolist()
     for end, largest, scale, timestep in recorded:
         last = int(end)
@@ -554,7 +550,7 @@ class SinkRun:
         self.case, self.model, self.name = tensors("streamdiffusionv2"), network("streamdiffusionv2"), name
         self.setting = config("streamdiffusionv2")["variants"][name]
         self.sampler = Sampler(self.model, FlowSchedule(self.setting["timestep_shift"]))
-        self.text = text_of(self.model, self.case["prompt_embeds"])
+        self.text = self.model.encode_text(self.case["prompt_embeds"])
         self.steps = self.sampler.schedule.steps(self.setting["denoising_step_list"], warped=False)
         self.rules = AnchorRules(
             self.setting["num_kv_cache"],
@@ -641,10 +637,10 @@ def test_steps_in_turn_give_the_recorded_pictures(name: str) -> None:
         for step, now in enumerate([timestep, *run.steps[1:]]):
             if step:
                 x = run.sampler.schedule.noised(x, run.recorded("eps")[chunk][step - 1], now)
-            x = run.sampler.schedule.x0(run.sampler.flow(x, now, run.text, see(step)), x, now)
+            x = run.sampler.schedule.x0(run.sampler.flow(x, now, run.text, see(step)[0]), x, now)
             run.check_slots(call + step, memories)
             made.append(x)
-        memory.keep(1)
+        memory.advance(1)
         call += len(run.steps)
         assert error(torch.cat(made), run.recorded("x0")[chunk]) <= CHAINED, chunk
 
@@ -653,13 +649,13 @@ def test_pixels_become_the_recorded_pixels() -> None:
     run, case, vae = SinkRun("batch2"), tensors("streamdiffusionv2"), wan_vae()
     frames = (case["e2e.frames_u8"].float() / 127.5 - 1).transpose(1, 2)
     batch = StreamBatch(run.sampler, run.steps, run.memories(len(run.steps)), idle_rows_run=True)
-    motion, encoded, decoded = MotionScale(run.setting["noise_scale"]), Past(), Past()
+    motion, encoded, decoded = MotionScale(run.setting["noise_scale"]), FeatureCache(), FeatureCache()
 
     def shown(latents: Tensor) -> Tensor:
-        return (vae.decode(spread_out(latents), decoded)[0] / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+        return (vae.decode(denormalise(latents), decoded)[0] / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
 
     first = frames[:, :5]
-    motion.see(first[0])
+    motion.observe(first[0])
     noisy = mixed(vae.encode(first, encoded), case["e2e.enc_eps"][:, :2], motion.start)
     assert error(noisy, case["e2e.noisy_latents"][:, :2]) <= NETWORK
     x0 = batch.begin(noisy, run.text, [case["e2e.first_eps"]])[-1]

@@ -27,7 +27,7 @@ from vivace.models.base import Chunk, RuntimeInfo
 from vivace.models.check import check_files
 from vivace.models.loading import LoadOptions
 from vivace.models.wan.components import Components
-from vivace.models.wan.load import Networks, load_components
+from vivace.models.wan.load import Widths, load_components
 from vivace.models.wan.lora import read_wan_lora
 from vivace.models.wan.model import WanModel
 from vivace.models.wan.network import WanConfig
@@ -92,7 +92,7 @@ def test_every_shipped_profile_says_what_it_is() -> None:
         assert isinstance(profile, WanProfile)
         assert profile.lineage
         assert all(spec.licence for spec in profile.files.values())
-        widths = Networks(profile)
+        widths = Widths(profile)
         assert widths.transformer == WanConfig(in_channels=32 if name == "liveedit" else 16)
 
 

@@ -56,7 +56,7 @@ def test_rolling_equals_recomputing_from_all_that_was(
             qkv = numbers(chunk, 10 * number + step)
             found = memory.chunk(chunk)(0, *qkv)
         assert near(found, plain(past, qkv, anchors, window, positions)), number
-        memory.keep(chunk)
+        memory.advance(chunk)
         past += list(qkv.unflatten(1, (-1, GRID.tokens)).unbind(1))
 
 
@@ -75,7 +75,7 @@ def test_positions_have_no_end() -> None:
 
 def memory_step(memory: RollingMemory, seed: int) -> Tensor:
     found = memory.chunk(3)(0, *numbers(3, seed))
-    memory.keep(3)
+    memory.advance(3)
     return found
 
 
@@ -119,7 +119,7 @@ def anchor_memory(**rules: object) -> AnchorMemory:
 def anchor_step(memory: AnchorMemory, frames: int, seed: int, steps: int = 1) -> Tensor:
     for step in range(steps):
         found = memory.chunk(frames, begins=step == 0)(0, *numbers(frames, seed + 1000 * step))
-    memory.keep(frames)
+    memory.advance(frames)
     return found
 
 
@@ -133,7 +133,7 @@ def test_a_chunk_keeps_its_slot_through_all_its_steps() -> None:
         assert memory.layers[0].slots == slots
         newest = memory.buffers.layers[0][0, slots[0]]
         assert torch.equal(newest, numbers(1, seed + 1000)[1])
-        memory.keep(1)
+        memory.advance(1)
 
 
 def test_anchors_that_are_not_there_are_not_stale() -> None:
@@ -164,7 +164,7 @@ def test_counting_anew_leaves_nothing_in_the_future() -> None:
         positions = [held.positions[slot] for slot in by_age]
         assert positions == sorted({*positions}), "each has its own, and the older the smaller"
         assert positions[-1] == before
-        memory.keep(1)
+        memory.advance(1)
         restarts += memory.start <= before
     assert restarts == 3
 

@@ -14,7 +14,7 @@ import wan_mirror as toy
 from vivace.errors import CapacityError, ControlError
 from vivace.models.base import Chunk, RuntimeInfo
 from vivace.models.wan import model as module
-from vivace.models.wan.codec import Codec
+from vivace.models.wan.codec import CodecState
 from vivace.models.wan.model import WanModel
 from vivace.models.wan.stream_state import WanStream
 
@@ -157,9 +157,9 @@ def test_ways_to_change_a_prompt_are_different_and_end_at_the_same_words(load: L
         found[how] = joined(made[2:])
         fresh = model.open(SIZE, seed=1)
         run_on(model, fresh, pictures[:1], Told(INK))
-        assert state.words.text is not None
-        assert fresh.words.text is not None
-        for ours, theirs in zip(state.words.text, fresh.words.text, strict=True):
+        assert state.prompt.text is not None
+        assert fresh.prompt.text is not None
+        for ours, theirs in zip(state.prompt.text, fresh.prompt.text, strict=True):
             assert torch.allclose(ours[0], theirs[0], atol=1e-5)
     assert not np.array_equal(found["recache"], found["switch"])
     assert not np.array_equal(found["fade"], found["switch"])
@@ -187,11 +187,11 @@ def test_streaming_is_as_all_at_once(load: Load, autoencoder: str) -> None:
     encode = model.components.autoencoder.encode
 
     class Watched:
-        def encode(self, rgb: torch.Tensor, codec: Codec) -> torch.Tensor:
+        def encode(self, rgb: torch.Tensor, codec: CodecState) -> torch.Tensor:
             seen.append(encode(rgb, codec))
             return seen[-1]
 
-        def decode(self, latents: torch.Tensor, codec: Codec) -> torch.Tensor:
+        def decode(self, latents: torch.Tensor, codec: CodecState) -> torch.Tensor:
             made.append(latents)
             return decode(latents, codec)
 
@@ -202,8 +202,8 @@ def test_streaming_is_as_all_at_once(load: Load, autoencoder: str) -> None:
     seen.clear()
     shown = joined(run_on(watched, state, pictures))
     frames = torch.tensor(joined(pictures))
-    assert torch.allclose(encode(frames, Codec()), torch.cat(seen, 1), atol=1e-5)
-    assert alike(decode(torch.cat(made, 1), Codec()).numpy(), shown)
+    assert torch.allclose(encode(frames, CodecState()), torch.cat(seen, 1), atol=1e-5)
+    assert alike(decode(torch.cat(made, 1), CodecState()).numpy(), shown)
 
 
 @pytest.mark.slow  # the memory alone has its own test, see `test_memory.test_positions_have_no_end`
@@ -233,7 +233,7 @@ def test_a_stream_takes_no_more_memory_than_is_said(load: Load, name: str) -> No
         run_on(model, state, [each[:, :64, :64] for each in clip(model, 3 if model.spec.chunk_frames > 4 else 8)])
         took = sum(layer.nbytes for layer in layers(state))
         took += state.codec.seen.nbytes + state.codec.shown.nbytes + sum(each.nbytes for each in state.clean)
-        took += sum(part.nbytes for layer in state.words.text or () for part in layer)
+        took += sum(part.nbytes for layer in state.prompt.text or () for part in layer)
         assert took <= model.nbytes((64, 64)) <= 2 * took
 
 
@@ -301,7 +301,7 @@ def test_pictures_of_another_size_are_refused(load: Load) -> None:
     model = load("liveedit")
     state = model.open(SIZE)
     rgb = clip(model, 1)[0]
-    with pytest.raises(ControlError, match="resize its pictures first"):
+    with pytest.raises(ControlError, match="resize it first"):
         model.step([state], [chunk_of(model, rgb[:, :-1], Told())])
     with pytest.raises(ControlError, match="multiples of 16"):
         model.open((104, 64))

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
-from torch import nn
 
 from vivace.checkpoints.converted import kept_as_safetensors
 from vivace.checkpoints.files import Places, locate
-from vivace.checkpoints.filling import fill
+from vivace.checkpoints.filling import empty, fill
 from vivace.checkpoints.lora import (
     TEXT_PREFIX,
     UNET_PREFIX,
@@ -46,7 +45,7 @@ from vivace.models.live2diff.folder import check_config, folder_files
 from vivace.models.live2diff.model import Live2DiffModel
 from vivace.models.live2diff.profile import Live2DiffProfile, Live2DiffStyle
 from vivace.models.live2diff.prompts import ClipPrompts, ClipTokenizer, HashTokenizer, read_inversion
-from vivace.models.live2diff.randomise import randomise
+from vivace.models.live2diff.randomise import randomise_unet
 from vivace.models.live2diff.ring import HEADS
 from vivace.models.live2diff.stream_state import StreamState
 from vivace.models.live2diff.text import ClipText, TextConfig
@@ -54,11 +53,8 @@ from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.loading import LoadOptions
 from vivace.models.user_loras import given_loras
 from vivace.runtime.torch.device import TorchDevice, open_device
-from vivace.runtime.torch.precision import choose_precision
+from vivace.runtime.torch.precision import DTYPES, choose_precision
 
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
-ConfigT = TypeVar("ConfigT")
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 COMPUTED: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_start": lcm.BETA_START,
@@ -99,15 +95,7 @@ class Widths:
         parts |= {"detector": DetectorConfig}
         if unknown := profile.network.keys() - parts.keys():
             raise UsageError(f"profile {profile.name!r}: network has no part {min(unknown)!r}")
-        return cls(**{name: _config(kind, profile, name) for name, kind in parts.items()})
-
-
-def _config(kind: type[ConfigT], profile: Live2DiffProfile, part: str) -> ConfigT:
-    table: Mapping[str, Any] = profile.network.get(part, {})
-    try:
-        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
-    except TypeError as error:
-        raise UsageError(f"profile {profile.name!r}, network.{part}: {error}") from error
+        return cls(**{name: profile.widths(kind, name) for name, kind in parts.items()})
 
 
 # -- the family --------------------------------------------------------------------------------------------------------
@@ -176,7 +164,7 @@ def load_components(
     base = open_tensors(paths["base"]) if "base" in paths else None
     if "unet_config" in paths:
         check_config(paths["unet_config"], widths.unet)
-    unet = empty(Live2DiffUNet, widths.unet, device, dtype)
+    unet = empty(Live2DiffUNet, widths.unet, device, dtype, torch.channels_last)
     stored = find_unet(base or open_tensors(paths["unet"]), unet, layers=widths.unet.layers)
     stored |= open_motion(paths["motion"], unet, places)
     # float32: a prompt is encoded once, and its rounding error would affect every frame.
@@ -218,7 +206,7 @@ def _random_components(
     dtype: torch.dtype,
 ) -> Components:
     """Return components of full size with random weights, as fast as real ones, for speed measurements."""
-    unet = randomise(empty(Live2DiffUNet, widths.unet, device, dtype), options.seed)
+    unet = randomise_unet(empty(Live2DiffUNet, widths.unet, device, dtype, torch.channels_last), options.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         encoder = ClipText(widths.text).to(device).requires_grad_(False).eval()
@@ -238,18 +226,6 @@ def _random_components(
         style=_style_info(profile, style, options),
         loras=(LoraStack(unet, UNET_PREFIX), LoraStack(encoder, TEXT_PREFIX)),
     )
-
-
-def empty(kind: type[ModuleT], cfg: Any, device: torch.device, dtype: torch.dtype) -> ModuleT:
-    """Return a network with uninitialised memory on its device and in its type.
-
-    This avoids a second copy of the weights in another type or on another device.
-    """
-    with torch.device("meta"):
-        module = kind(cfg)
-    module = module.to(dtype=dtype).to_empty(device=device)
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return module.requires_grad_(False).eval()
 
 
 # -- choices -----------------------------------------------------------------------------------------------------------
@@ -272,13 +248,7 @@ def _clip_skip(style: Live2DiffStyle, options: LoadOptions) -> int:
 
 def _check_options(options: LoadOptions) -> None:
     """Reject options that would have no effect."""
-    if options.random_weights and (options.files or options.loras):
-        raise UsageError("random weights take no files and no LoRAs")
-    unused = "autoencoder" if options.controls["autoencoder"] == "tiny" else "tiny_autoencoder"
-    if unused in options.files:
-        raise UsageError(
-            f"a file is given as {unused}, and the {options.controls['autoencoder']} autoencoder is chosen"
-        )
+    options.check_files()
     if {"base", "unet"} <= options.files.keys():
         raise UsageError("files are given as base and as unet; either takes the place of the other")
 

@@ -1,14 +1,17 @@
 """The causal Wan family: Wan 2.1's video transformer, distilled to a few steps and run chunk by chunk without an end.
 
-From the inside out:
+A step of a stream, from the outside in:
 
-| module | what it is |
+| module | holds |
 |---|---|
+| `model`, `painter` | the contract of `models.base`; a step from frames to painted frames |
+| `stream_state`, `prompt_state` | the state of one stream |
+| `codec`, `vae`, `taehv` | frames to latents and back, piece by piece |
+| `sampler`, `stream_batch`, `motion`, `noise` | a chunk from noise to clean latents, in turn or as rows of a batch |
 | `network`, `rope` | the transformer under its published names; rotary positions for any frame |
-| `views`, `ring` | what frames see: of a clip in one call; of a ring of remembered keys and values |
-| `sampler`, `mask_cache` | a chunk from noise to picture; LiveEdit's way to leave tokens out on it |
-| `anchor_memory`, `stream_batch`, `motion` | StreamDiffusionV2: its memory, its rows, its noise |
-| `vae`, `taehv` | the autoencoders, piece by piece |
+| `ring`, `anchor_memory` | attention over earlier frames: the KV ring, and StreamDiffusionV2's own |
+| `views`, `mask_cache` | attention within a clip, as in training; LiveEdit's token pruning |
+| `load`, `profile`, `checkpoint`, `lora`, `text`, `inspection` | files and their conventions |
 
-Recorded runs of the references hold all of it in the tests.
+Recorded runs of the references' code hold all of it in the tests (`tests/models/wan/test_golden.py`).
 """

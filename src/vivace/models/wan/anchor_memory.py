@@ -1,7 +1,7 @@
-"""StreamDiffusionV2's memory of one row: anchors are replaced once they no longer resemble what is seen.
+"""StreamDiffusionV2's memory of one row: anchors are replaced once they no longer resemble the newest frame.
 
-Every layer decides for itself which slot gives way, so that what lies where differs between layers. Positions are
-numbers since the begin, up to a limit; then they begin anew just behind the window.
+Every layer chooses for itself the slot that is overwritten, so that slots hold different frames in different layers.
+Positions are frame numbers up to a limit, then begin anew just behind the window.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from vivace.models.wan.ring import KvBuffers
 from vivace.models.wan.rope import Rotary, Rotation
 
 RESTART = 50
-"""Number at which counting begins anew: far beyond what the model was trained on positions are not to grow."""
+"""Position at which counting begins anew, since the model was trained on small ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorRules:
-    """How anchors are kept, and which faults of the published code are reproduced."""
+    """Rules for anchors, and faults of the published code that recorded runs need."""
 
     slots: int = 6
     anchors: int = 3
     threshold: float | None = 0.2
-    """An anchor less similar than this to the newest frame gives way, -1 to 1; None never."""
+    """Cosine similarity to the newest frame below which an anchor is overwritten, -1 to 1; None never."""
     empty_is_stale: bool = False
     """A fault: an anchor that is not there yet counts as one that has nothing in common with the newest frame."""
     place_each_step: bool = False
@@ -41,14 +41,14 @@ class AnchorRules:
 class _Layer:
     queue: SlotQueue
     positions: list[int]
-    """Of each slot."""
+    """Position in time of each slot's frame."""
     order: list[int]
-    """When each slot was written last."""
+    """Number of each slot's frame since the memory was empty, -1 for an empty slot."""
     slots: list[int] = field(default_factory=list)
-    """That the present chunk is written to."""
+    """Slots of the present chunk."""
 
     def close_up(self) -> None:
-        """Have what stays beside the next frame lie just before it, in order of age."""
+        """Give the frames that stay positions just before the next frame, in order of age."""
         first = self.queue.queue[0]
         stays = sorted((slot for slot in range(len(self.order)) if slot != first), key=self.order.__getitem__)
         for position, slot in enumerate(stays):
@@ -63,34 +63,34 @@ class AnchorMemory:
     """The past of one row."""
 
     def __init__(self, rotary: Rotary, buffers: KvBuffers, rules: AnchorRules, uses: int = 1) -> None:
-        """Remember in these buffers; `uses` is how often a chunk is written, with the fault `place_each_step`."""
+        """Write to `buffers`; `uses` is the number of writes of a chunk, for the fault `place_each_step`."""
         self.rotary, self.buffers, self._rules = rotary, buffers, rules
         self._uses = uses if rules.place_each_step else 1
         self.start = 0
-        """Number of the next frame."""
+        """Position of the next frame."""
         self._written = 0
         self._layers = self._empty()
 
     @property
     def layers(self) -> list[_Layer]:
-        """What lies where, by layer; for tests."""
+        """Slots by layer; for tests."""
         return self._layers
 
     def forget(self) -> None:
-        """Be empty again."""
+        """Empty the memory."""
         self.start = self._written = 0
         self._layers = self._empty()
 
     def copy_from(self, other: AnchorMemory) -> None:
-        """Remember what another does."""
+        """Take over the contents of another memory."""
         self.buffers.copy_from(other.buffers)
         self.start, self._written = other.start, other._written
         self._layers = [layer.copy() for layer in other._layers]
         for layer in self._layers:
             layer.queue.uses = self._uses
 
-    def keep(self, frames: int) -> None:
-        """Count frames that were written."""
+    def advance(self, frames: int) -> None:
+        """Count the chunk that was written, so that the next one follows it."""
         self.start += frames
         self._written += frames
         if self.start < RESTART:
@@ -105,7 +105,7 @@ class AnchorMemory:
 
         Args:
             frames: two at first, then one.
-            begins: whether it is the first step of a chunk; later ones are written where the first was.
+            begins: true for the first step of a chunk; later steps write to the same slots.
         """
         positions = range(self.start, self.start + frames)
         return AnchorCall(self, frames, self.rotary.at(positions), begins or self._rules.place_each_step)
@@ -126,7 +126,7 @@ class AnchorCall:
     frames: int
     query: Rotation
     places: bool
-    """Whether slots are chosen now."""
+    """True where slots are chosen in this call."""
     _rotations: dict[tuple[int, ...], Rotation] = field(default_factory=dict)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class AnchorCall:
         held = memory._layers[layer]
         if self.places:
             if self.frames == 1:
-                self._look_at_anchors(layer, k, v)
+                self._check_anchors(layer, k, v)
             held.slots = held.queue.place(memory.start, self.frames)
         for at, slot in enumerate(held.slots):
             held.positions[slot] = memory.start + at
@@ -151,8 +151,8 @@ class AnchorCall:
             self._rotations[positions] = self.memory.rotary.at(positions)
         return self._rotations[positions]
 
-    def _look_at_anchors(self, layer: int, k: Tensor, v: Tensor) -> None:
-        """Have the anchor give way that resembles the new frame least, if it does too little."""
+    def _check_anchors(self, layer: int, k: Tensor, v: Tensor) -> None:
+        """Queue the anchor that resembles the new frame least, if its similarity is below the threshold."""
         memory, rules = self.memory, self.memory._rules
         if rules.threshold is None:
             return
@@ -160,7 +160,7 @@ class AnchorCall:
         there = min(rules.anchors, held.queue.filled)
         keys, values = memory.buffers.read(layer, there)
         keys = self._rotation(tuple(held.positions[:there]))(keys)
-        alike = (_likeness(self.query(k), keys, there) + _likeness(v, values, there)) / 2
+        alike = (_similarity(self.query(k), keys, there) + _similarity(v, values, there)) / 2
         missing = rules.anchors - there if rules.empty_is_stale else 0
         alike = torch.cat([alike, alike.new_zeros(missing)])
         least, anchor = alike.min(0)
@@ -168,7 +168,7 @@ class AnchorCall:
             held.queue.stale(int(anchor))
 
 
-def _likeness(new: Tensor, old: Tensor, frames: int) -> Tensor:
+def _similarity(new: Tensor, old: Tensor, frames: int) -> Tensor:
     """Return the cosine between the means over tokens of a frame and of each of `frames`, from `[n h d]`, `[m h d]`."""
     mean = new.float().mean(0).flatten()
     means = old.float().unflatten(0, (frames, -1)).mean(1).flatten(1)

@@ -45,7 +45,7 @@ _DIFFUSERS = (
 )
 
 
-def plain_name(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Return Wan's own name of a transformer's tensor, or of a layer in a LoRA."""
     name = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
     if re.search(r"\.attn[12]\.|\.ffn\.net\.|^condition_embedder\.|^proj_out\.|scale_shift_table$|\.norm2\.", name):
@@ -69,7 +69,7 @@ def find_transformer(file: TensorFile, network: WanNetwork, what: str) -> dict[s
     kind = f"{what} ({cfg.layers} blocks of width {cfg.dim}, {cfg.in_channels} channels in)"
     found: dict[str, Stored] = {}
     for name in file.shapes:
-        plain = plain_name(name)
+        plain = canonical_name(name)
         if plain in found:
             raise CheckpointError(f"{file.path} has {plain} twice, once as {name}")
         found[plain] = Stored(file, name)

@@ -1,4 +1,4 @@
-"""The networks a loaded model is made of, and what its checkpoint settles."""
+"""The networks of a loaded model, and the settings of its checkpoint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PromptEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a checkpoint settles besides weights."""
+    """Settings of a checkpoint besides its weights."""
 
     name: str
     """For people, e.g. `causal-forcing/framewise`."""
@@ -30,7 +30,7 @@ class Checkpoint:
     source: Literal["noised", "channels"]
     sampling: Sampling
     normalised_in: bool = True
-    """Whether latents of the source are normalised for the transformer."""
+    """True where the transformer takes normalised latents of the source."""
 
 
 @dataclass(frozen=True, slots=True)

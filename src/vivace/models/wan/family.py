@@ -1,4 +1,4 @@
-"""What the house knows of the causal Wan family."""
+"""The causal Wan family, as the catalogue knows it before anything of it is imported."""
 
 from __future__ import annotations
 

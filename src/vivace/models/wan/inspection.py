@@ -10,7 +10,7 @@ from transformers import UMT5EncoderModel
 from vivace.checkpoints.tensors import open_tensors
 from vivace.errors import CheckpointError
 from vivace.models.wan.checkpoint import TAEHV, VAE, check_name, find_named, find_transformer
-from vivace.models.wan.load import Networks
+from vivace.models.wan.load import Widths
 from vivace.models.wan.lora import layer_names, open_lora, read_wan_lora
 from vivace.models.wan.network import WanNetwork
 from vivace.models.wan.profile import WanProfile
@@ -24,10 +24,10 @@ class Inspector:
 
     def __init__(self, profile: WanProfile) -> None:
         self._profile = profile
-        self._networks = networks = Networks(profile)
+        self._widths = widths = Widths(profile)
         with torch.device("meta"):
-            self._transformer, self._text = WanNetwork(networks.transformer), UMT5EncoderModel(networks.text)
-            self._vae, self._taehv = WanVae(networks.vae), Taehv(networks.taehv)
+            self._transformer, self._text = WanNetwork(widths.transformer), UMT5EncoderModel(widths.text)
+            self._vae, self._taehv = WanVae(widths.vae), Taehv(widths.taehv)
 
     def inspect(self, role: str, path: Path) -> str:
         """Open a file and return what it holds, in words.
@@ -46,7 +46,7 @@ class Inspector:
             case "text_encoder":
                 return f"{len(find_text(open_tensors(path), self._text))} tensors of the text encoder"
             case "tokenizer":
-                size = read_tokenizer(path, self._networks.text.vocab_size).get_vocab_size()
+                size = read_tokenizer(path, self._widths.text.vocab_size).get_vocab_size()
                 return f"a tokenizer of {size:,} tokens"
             case "autoencoder":
                 return f"{len(find_named(open_tensors(path), self._vae, VAE))} tensors of the full autoencoder"

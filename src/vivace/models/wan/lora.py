@@ -23,7 +23,7 @@ from torch import nn
 from vivace.checkpoints.lora import UNET_PREFIX, LoraLayer, lora_targets, own_layers, parse_lora
 from vivace.checkpoints.tensors import TensorFile, open_tensors
 from vivace.errors import CheckpointError
-from vivace.models.wan.checkpoint import plain_name
+from vivace.models.wan.checkpoint import canonical_name
 
 _BEFORE = re.compile(r"^(base_model\.model\.|transformer\.|(model\.)?diffusion_model\.|(pipe\.)?dit\.)+")
 _LEAF = re.compile(
@@ -62,7 +62,7 @@ def _kohya(name: str) -> str:
     leaf = _LEAF.search(name)
     if leaf is None or name.startswith(UNET_PREFIX):
         return name
-    layer = plain_name(_BEFORE.sub("", name[: leaf.start()]) + ".weight").removesuffix(".weight")
+    layer = canonical_name(_BEFORE.sub("", name[: leaf.start()]) + ".weight").removesuffix(".weight")
     part = re.sub(r"\.default(?=\.weight|$)", "", leaf[0])
     part = part.replace(".lora_A.", ".lora_down.").replace(".lora_B.", ".lora_up.")
     part = re.sub(r"^\.lora_magnitude_vector.*", ".magnitude", part)

@@ -1,9 +1,9 @@
 """LiveEdit's mask cache (Wang et al., 2026): middle steps compute attention only where the last chunk was edited.
 
-Where that chunk's output is far from its source, tokens are kept; the others take what attention gave in the last step
-that computed all of them, and are not there to be looked at meanwhile. This is the published form, with its budget: a
-fixed share of the latents, a token only if most of it is among them, and of every frame as many as of the one with the
-fewest, from the top.
+Tokens are kept where that chunk's output is far from its source. The others reuse the attention output of the last full
+step, and no token attends to them meanwhile. This is the published form with its fixed budget: the same share of the
+latents in every frame, a token only if at least three of its four latents are among them, and in every frame as many
+tokens as in the one with the fewest, from the top.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from vivace.models.wan.network import Attention, SelfAttention
 
 Part = Literal["self_attn", "ffn"]
-MOST = 3
-"""Latents of a token's four that have to be kept for it to be."""
+MIN_LATENTS = 3
+"""Kept latents, of a token's four, from which the token is kept."""
 
 
 def importance(output: Tensor, source: Tensor) -> Tensor:
@@ -29,29 +29,29 @@ def importance(output: Tensor, source: Tensor) -> Tensor:
 
 
 def kept_latents(importance: Tensor, share: float) -> Tensor:
-    """Return which latents of each frame are kept, `[f h w]` bool: this share of them, the most important."""
+    """Return a mask `[f h w]` bool of the most important latents, this share of each frame."""
     flat = importance.flatten(1)
     chosen = flat.topk(int(share * flat.shape[1]), 1).indices
     return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, chosen, True).view_as(importance)
 
 
 def kept_tokens(latents: Tensor, patch: int = 2) -> Tensor:
-    """Return the numbers of the tokens that are kept, rising, given which latents `[f h w]` are."""
-    tokens = latents.unfold(1, patch, patch).unfold(2, patch, patch).sum((-1, -2)).flatten(1) >= MOST
+    """Return the rising indices of the tokens that are kept, from a mask `[f h w]` of the latents."""
+    tokens = latents.unfold(1, patch, patch).unfold(2, patch, patch).sum((-1, -2)).flatten(1) >= MIN_LATENTS
     within = tokens.cumsum(1) <= tokens.sum(1).min()
     return (tokens & within).flatten().nonzero()[:, 0]
 
 
 @dataclass(slots=True)
-class Refresh:
-    """A full step: what is added is remembered. Also the memory of the steps that follow."""
+class FullStep:
+    """A step of all tokens, whose outputs are cached for the pruned steps that follow."""
 
     parts: frozenset[Part]
     added: dict[tuple[Part, int], Tensor]
-    """By part and layer, `[1 n dim]`."""
+    """Cached outputs `[1 n dim]`, by part and layer."""
 
     def self_attention(self, layer: int, part: SelfAttention, x: Tensor, attention: Attention) -> Tensor:
-        """Return what self-attention adds, see `network.Thinning`."""
+        """Return what self-attention adds, see `network.Pruning`."""
         return self._remembered("self_attn", layer, part(layer, x, attention))
 
     def feed_forward(self, layer: int, part: nn.Module, x: Tensor) -> Tensor:
@@ -65,16 +65,16 @@ class Refresh:
 
 
 @dataclass(slots=True)
-class Thin:
-    """A step for the tokens that are kept: for the others what is added is what it was."""
+class PrunedStep:
+    """A step of the tokens that are kept; the others reuse the cached output."""
 
     parts: frozenset[Part]
     added: dict[tuple[Part, int], Tensor]
-    """Of the last full step; changed in place where tokens are kept."""
+    """Cached outputs, overwritten in place at the tokens that are kept."""
     kept: Tensor
 
     def self_attention(self, layer: int, part: SelfAttention, x: Tensor, attention: Attention) -> Tensor:
-        """Return what self-attention adds, see `network.Thinning`."""
+        """Return what self-attention adds, see `network.Pruning`."""
         return self._merged("self_attn", layer, part(layer, x[:, self.kept], attention))
 
     def feed_forward(self, layer: int, part: nn.Module, x: Tensor) -> Tensor:
@@ -91,13 +91,13 @@ class Thin:
 
 
 class MaskCache:
-    """What one stream keeps from step to step, and the mask it has for the coming chunk."""
+    """The cached outputs of one stream, and the tokens that the coming chunk keeps."""
 
-    def __init__(self, share: float = 0.3, parts: frozenset[Part] = frozenset({"self_attn"})) -> None:
-        """Keep this share of the latents, above 0 to 1, and leave out these parts of a block for the rest."""
-        self.share, self.parts = share, parts
+    def __init__(self, parts: frozenset[Part] = frozenset({"self_attn"})) -> None:
+        """Prune these parts of a block."""
+        self.parts = parts
         self.kept: Tensor | None = None
-        """Numbers of the tokens of the coming chunk that are computed in its middle steps; None is all."""
+        """Indices of the tokens that middle steps of the coming chunk compute; None is all."""
         self._added: dict[tuple[Part, int], Tensor] = {}
 
     def forget(self) -> None:
@@ -105,15 +105,18 @@ class MaskCache:
         self.kept = None
         self._added.clear()
 
-    def see(self, output: Tensor, source: Tensor) -> None:
-        """Choose the tokens of the coming chunk by the finished one, latents `[f c h w]` each."""
-        self.kept = kept_tokens(kept_latents(importance(output, source), self.share))
+    def select(self, output: Tensor, source: Tensor, share: float) -> None:
+        """Choose the tokens of the coming chunk by the finished one, latents `[f c h w]` each.
 
-    def refresh(self) -> Refresh:
-        """Return a full step."""
-        return Refresh(self.parts, self._added)
+        `share`, above 0 to 1, is that of the latents that are kept.
+        """
+        self.kept = kept_tokens(kept_latents(importance(output, source), share))
 
-    def thin(self) -> Thin:
-        """Return a step for the tokens that are kept."""
+    def full_step(self) -> FullStep:
+        """Return a step of all tokens."""
+        return FullStep(self.parts, self._added)
+
+    def pruned_step(self) -> PrunedStep:
+        """Return a step of the tokens that are kept."""
         assert self.kept is not None
-        return Thin(self.parts, self._added, self.kept)
+        return PrunedStep(self.parts, self._added, self.kept)

@@ -1,4 +1,4 @@
-"""The causal Wan family as a stream sees it: a description and four verbs."""
+"""The causal Wan family behind the contract of `models.base`: a specification and four verbs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vivace.diffusion.shifted_flow import FlowSchedule
-from vivace.errors import ControlError
 from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, RuntimeInfo, StepResult
 from vivace.models.capacity import memory_for, out_of_memory
 from vivace.models.controls import ControlSpec
@@ -19,7 +18,7 @@ from vivace.models.user_loras import LoraWeights
 from vivace.models.wan.codec import past_nbytes
 from vivace.models.wan.components import Checkpoint, Components
 from vivace.models.wan.controls import FADE_CHUNKS, FADED, MASK_CACHE, MASK_SHARE, SWITCH
-from vivace.models.wan.painting import Painting
+from vivace.models.wan.painter import Painter
 from vivace.models.wan.sampler import Sampler
 from vivace.models.wan.stream_state import (
     WanStream,
@@ -48,13 +47,13 @@ class WanModel:
         """Serve `components`, which are on `device`."""
         self.components, self.device, self.runtime = components, device, info
         self.timer = StageTimer(device.torch)
-        """Times of the stages `encode`, `prompt`, `denoise`, `remember` and `decode`, when enabled."""
+        """Times of the stages `encode`, `prompt`, `denoise`, `context` and `decode`, when enabled."""
         self._sampler = Sampler(components.network, FlowSchedule(components.checkpoint.sampling.shift))
         self._past_nbytes = past_nbytes(components.autoencoder, device.torch)
         self._loras = LoraWeights(components.loras)
         self.spec = _describe(components.checkpoint, self._loras.defaults)
         defaults = {option.name: option.default for option in self.spec.options}
-        self._painting = Painting(components, self._sampler, self.timer, defaults)
+        self._painter = Painter(components, self._sampler, self.timer, defaults)
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
@@ -113,13 +112,13 @@ class WanModel:
     @torch.inference_mode()
     def _step(self, states: Sequence[WanStream], chunks: Sequence[Chunk]) -> list[StepResult]:
         for state, chunk in zip(states, chunks, strict=True):
-            _check(chunk, self.spec.frames_of_chunk(state.chunk), state.size)
+            chunk.check(state.size, self.spec.frames_of_chunk(state.chunk))
         with self._on_device(states[0].size):
             for state, chunk in zip(states, chunks, strict=True):
                 state.loras = self._loras.ask(chunk.options, state.loras)
             for state in states:
-                state.words.weigh(self._loras.version)
-            pictures = self._painting.paint(states, chunks)
+                state.prompt.check_weights(self._loras.version)
+            pictures = self._painter.paint(states, chunks)
             return [StepResult(_shown(each, state.size)) for each, state in zip(pictures, states, strict=True)]
 
     @contextmanager
@@ -159,15 +158,6 @@ def _options(checkpoint: Checkpoint) -> tuple[ControlSpec, ...]:
     switch = FADED if checkpoint.sampling.context is None else SWITCH
     masks = (MASK_CACHE, MASK_SHARE) if checkpoint.source == "channels" else ()
     return (switch, FADE_CHUNKS, *masks)
-
-
-def _check(chunk: Chunk, frames: int, size: tuple[int, int]) -> None:
-    width, height = size
-    if chunk.rgb.shape != (frames, height, width, 3) or chunk.rgb.dtype != np.uint8:
-        raise ControlError(
-            f"a chunk must be uint8 [{frames} {height} {width} 3], not {chunk.rgb.dtype} {list(chunk.rgb.shape)}; "
-            "resize its pictures first"
-        )
 
 
 def _shown(pictures: Tensor | None, size: tuple[int, int]) -> np.ndarray:

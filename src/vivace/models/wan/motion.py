@@ -1,7 +1,7 @@
-"""How strongly a moving source is noised: StreamDiffusionV2's scale, which a fast camera lowers.
+"""StreamDiffusionV2's noise scale of the source, lowered by motion (Feng et al., 2025).
 
-A picture that moves keeps more of its source, since the noise would tear it; the scale follows motion with a little
-inertia. Computed in double precision and in this order: of a still camera, the timestep lies exactly on a border.
+A source that moves fast is noised less, so that its structure survives; the scale follows motion with inertia. Computed
+in double precision and in this order, since the timestep of a still camera lies exactly on a rounding border.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 FULL_MOTION = 0.2
-"""Root mean square of the difference of two frames, in pictures from -1 to 1, from which motion is as large as it is
-taken to be."""
+"""Root mean square of the difference of two frames, of pictures from -1 to 1, that counts as full motion."""
 MOST_LOWERED = 0.1
+"""Amount that full motion lowers the scale by."""
 INERTIA = 0.1
+"""Share of the scale before in the next one."""
 BELOW = 100
-"""How far below its noise level a source is denoised from, in timesteps."""
+"""Timesteps between the noise level of a source and the timestep it is denoised from."""
 
 
 class MotionScale:
@@ -33,8 +34,8 @@ class MotionScale:
         """Begin anew."""
         self._scale, self._last = self.start, None
 
-    def see(self, pictures: Tensor) -> float:
-        """Note frames `[t 3 h w]`, -1 to 1, without changing the scale; return the largest motion among them."""
+    def observe(self, pictures: Tensor) -> float:
+        """Return the largest motion among frames `[t 3 h w]`, -1 to 1, and the frame before; the scale stays."""
         before = pictures[:0] if self._last is None else self._last
         frames = torch.cat([before, pictures])
         self._last = pictures[-1:].clone()
@@ -44,6 +45,6 @@ class MotionScale:
 
     def follow(self, pictures: Tensor) -> tuple[float, int]:
         """Return the noise scale of a chunk of frames, and the timestep it is denoised from."""
-        motion = min(max(self.see(pictures) / FULL_MOTION, 0.0), 1.0)
+        motion = min(max(self.observe(pictures) / FULL_MOTION, 0.0), 1.0)
         self._scale = (1 - INERTIA) * (self.start - MOST_LOWERED * motion) + INERTIA * self._scale
         return self._scale, math.floor(1000 * self._scale) - BELOW

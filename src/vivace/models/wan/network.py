@@ -1,8 +1,8 @@
 """The diffusion transformer of Wan 2.1 with a timestep for each frame, under the names its weights are published with.
 
-Tokens of latent frames pass through blocks of self-attention, cross-attention to the text and a feed-forward part. What
-a token may look at is not decided here: self-attention is done by an `Attention` that the caller brings, over a clip, a
-ring of remembered frames, or part of either.
+Tokens of latent frames pass through blocks of self-attention, cross-attention to the text and a feed-forward network.
+The caller brings self-attention as an `Attention`: over a clip (`views`), over a ring of earlier frames (`ring`), or
+over part of the tokens.
 
 Shapes: b rows, f latent frames, n tokens of all of them, c channels of latents, h heads of d.
 """
@@ -34,34 +34,34 @@ class WanConfig:
     heads: int = 12
     layers: int = 30
     patch: int = 2
-    """Latents along a side of a token."""
+    """Latents along a side of a token's square."""
     eps: float = 1e-6
 
     @property
     def head_dim(self) -> int:
-        """Numbers of one head."""
+        """Channels of one head."""
         return self.dim // self.heads
 
 
 class Attention(Protocol):
-    """Self-attention over whatever a caller lets tokens see."""
+    """Self-attention among tokens, and to the memory of the caller."""
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Return what tokens attend to, `[b n h d]`; q, k and v are alike, k normed and neither of them turned."""
+        """Return the attention `[b n h d]` of queries, keys and values of that shape, normed and without positions."""
 
 
-class Thinning(Protocol):
-    """What leaves out parts of a block for some of the tokens, see `wan.thinning`."""
+class Pruning(Protocol):
+    """Token pruning: parts of a block are left out for some tokens, see `mask_cache`."""
 
     def self_attention(self, layer: int, part: SelfAttention, x: Tensor, attention: Attention) -> Tensor:
-        """Return what self-attention adds, before its gate."""
+        """Return the output of self-attention `[b n dim]`, before its gate."""
 
     def feed_forward(self, layer: int, part: nn.Module, x: Tensor) -> Tensor:
-        """Return what the feed-forward part adds, before its gate."""
+        """Return the output of the feed-forward network `[b n dim]`, before its gate."""
 
 
 TextCache = list[tuple[Tensor, Tensor]]
-"""Keys and values of a prompt, of every layer, `[b h t d]`."""
+"""Keys and values `[b h t d]` of a prompt, by layer."""
 
 
 class WanNetwork(nn.Module):
@@ -85,9 +85,9 @@ class WanNetwork(nn.Module):
         return Grid(height // self.cfg.patch, width // self.cfg.patch)
 
     def encode_text(self, embeds: Tensor) -> TextCache:
-        """Return what cross-attention needs of text features `[b t text_dim]`, to be computed once for a prompt.
+        """Return keys and values of text features `[b t text_dim]` for cross-attention, once for a prompt.
 
-        They are filled up with zeros to the text's full length, which the network was trained to look at.
+        Features are padded with zeros to `text_len` tokens, which the network was trained to attend to.
         """
         padded = F.pad(embeds, (0, 0, 0, self.cfg.text_len - embeds.shape[1]))
         text = self.text_embedding(padded.to(self.patch_embedding.weight.dtype))
@@ -95,25 +95,25 @@ class WanNetwork(nn.Module):
         return [attention.keys_and_values(text) for attention in attentions]
 
     def forward(
-        self, x: Tensor, timestep: Tensor, text: TextCache, attention: Attention, thinning: Thinning | None = None
+        self, x: Tensor, timestep: Tensor, text: TextCache, attention: Attention, pruning: Pruning | None = None
     ) -> Tensor:
         """Return the flow `[b f c h w]`.
 
         Args:
-            x: noisy latents `[b f c h w]`, those of the source behind them on the channels where the model takes both.
+            x: noisy latents `[b f c h w]`, followed on channels by those of the source where the network takes both.
             timestep: `[b f]`, 0 to 1000.
-            text: of `encode_text`, of b rows or one.
-            attention: what self-attention sees.
-            thinning: what is left out, nothing if not given.
+            text: keys and values from `encode_text`, of b rows or one.
+            attention: self-attention of every layer.
+            pruning: of tokens; None computes all.
         """
         tokens, times = self.embed(x, timestep)
         modulation = self.time_projection(times).unflatten(-1, (6, -1))
         for block, cached in zip(self.blocks, text, strict=True):
-            tokens = block(tokens, modulation, cached, attention, thinning)
+            tokens = block(tokens, modulation, cached, attention, pruning)
         return self.unpatch(self.head(tokens, times), x.shape[-2:])
 
     def embed(self, x: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
-        """Return tokens `[b n dim]` and what is known of the times of frames `[b f dim]`."""
+        """Return tokens `[b n dim]` and time embeddings of frames `[b f dim]`."""
         dtype = self.patch_embedding.weight.dtype
         tokens = self.patch_embedding(x.to(dtype).transpose(1, 2)).flatten(2).transpose(1, 2)
         return tokens, self.time_embedding(sinusoids(timestep, self.cfg.freq_dim).to(tokens))
@@ -126,7 +126,7 @@ class WanNetwork(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention, cross-attention and a feed-forward part, the first and last under the frame's time."""
+    """Self-attention, cross-attention and a feed-forward network, the first and last modulated by the frame's time."""
 
     def __init__(self, cfg: WanConfig, layer: int) -> None:
         super().__init__()
@@ -138,24 +138,24 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(cfg.dim, cfg.ffn_dim), nn.GELU("tanh"), nn.Linear(cfg.ffn_dim, cfg.dim))
 
     def forward(
-        self, x: Tensor, times: Tensor, text: tuple[Tensor, Tensor], attention: Attention, thinning: Thinning | None
+        self, x: Tensor, times: Tensor, text: tuple[Tensor, Tensor], attention: Attention, pruning: Pruning | None
     ) -> Tensor:
-        """Advance tokens `x [b n dim]`; `times` is `[b f 6 dim]`."""
+        """Return tokens `x [b n dim]` after the block; `times` is `[b f 6 dim]`."""
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = (self.modulation + times).unbind(2)
         seen = modulated(x, scale, shift, self.eps)
-        if thinning is None:
+        if pruning is None:
             added = self.self_attn(self.layer, seen, attention)
         else:
-            added = thinning.self_attention(self.layer, self.self_attn, seen, attention)
+            added = pruning.self_attention(self.layer, self.self_attn, seen, attention)
         x = gated(x, added, gate)
         x = x + self.cross_attn(self.norm3(x), *text)
         seen = modulated(x, ffn_scale, ffn_shift, self.eps)
-        added = self.ffn(seen) if thinning is None else thinning.feed_forward(self.layer, self.ffn, seen)
+        added = self.ffn(seen) if pruning is None else pruning.feed_forward(self.layer, self.ffn, seen)
         return gated(x, added, ffn_gate)
 
 
 class SelfAttention(nn.Module):
-    """Queries and keys are normed over all heads together."""
+    """Self-attention, with queries and keys normed over all heads together."""
 
     def __init__(self, cfg: WanConfig) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class SelfAttention(nn.Module):
         self.norm_q, self.norm_k = (nn.RMSNorm(cfg.dim, cfg.eps) for _ in range(2))
 
     def forward(self, layer: int, x: Tensor, attention: Attention) -> Tensor:
-        """Return what is added to tokens `x [b n dim]`."""
+        """Return the attention output for tokens `x [b n dim]`."""
         q, k, v = self.norm_q(self.q(x)), self.norm_k(self.k(x)), self.v(x)
         q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in (q, k, v))
         added: Tensor = self.o(attention(layer, q, k, v).flatten(2))
@@ -172,7 +172,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Looks at the text, all of it, padding included."""
+    """Cross-attention to the text, padding included."""
 
     def __init__(self, cfg: WanConfig) -> None:
         super().__init__()
@@ -181,11 +181,11 @@ class CrossAttention(nn.Module):
         self.norm_q, self.norm_k = (nn.RMSNorm(cfg.dim, cfg.eps) for _ in range(2))
 
     def keys_and_values(self, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Return those of embedded text `[b t dim]`, `[b h t d]` each."""
+        """Return keys and values `[b h t d]` of embedded text `[b t dim]`."""
         return self._by_head(self.norm_k(self.k(text))), self._by_head(self.v(text))
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Return what is added to tokens `x [b n dim]`."""
+        """Return the attention output for tokens `x [b n dim]`."""
         q = self._by_head(self.norm_q(self.q(x)))
         keys, values = (part.expand(len(q), -1, -1, -1) for part in (keys, values))
         mixed = F.scaled_dot_product_attention(q, keys, values)
@@ -197,7 +197,7 @@ class CrossAttention(nn.Module):
 
 
 class Head(nn.Module):
-    """From tokens to latents."""
+    """The projection from tokens to latents, modulated by the frame's time."""
 
     def __init__(self, cfg: WanConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a profile of this family says: every convention of a checkpoint that is silently wrong when it is guessed."""
+"""Profiles of this family: every convention of a checkpoint that is silently wrong when it is guessed."""
 
 from __future__ import annotations
 
@@ -19,36 +19,37 @@ class _Strict(Table):
 
 
 class Sampling(_Strict):
-    """How a chunk is denoised, and what is remembered of those before it."""
+    """Denoising of a chunk, and the memory of the chunks before it."""
 
     steps: tuple[float, ...] = Field(strict=False)
     """The step list as published, noisiest first."""
     warped: bool
-    """Whether entries are places of the schedule's table, or timesteps themselves."""
+    """True where entries count places of the schedule's table, false where they are timesteps."""
     shift: float
-    """Of the schedule."""
+    """Shift of the schedule towards noise, above 0."""
     context: float | None = None
-    """Timestep of the call on the finished chunk that memory is kept of; None is no such call: what the last step
-    wrote stays."""
+    """Timestep of the context call, on the clean chunk, whose keys and values stay in the ring; None is no such call:
+    those of the last step stay."""
     chunk: int = Field(3, ge=1)
     """Latent frames that are denoised together."""
     first_chunk: int | None = None
-    """Of the first chunk of a stream, where it is another number."""
+    """Latent frames of the first chunk of a stream; None is `chunk`."""
     window: int = Field(ge=1)
-    """Latent frames remembered and seen, anchors and the present chunk among them."""
+    """Latent frames that attention sees, anchors and the present chunk among them."""
     anchors: int = Field(0, ge=0)
-    """Of these, those that stay: the first ones."""
+    """Latent frames of the window that stay (attention sinks): the first of the stream."""
     positions: Literal["frame", "window"] = "window"
-    """Whether a frame's rotary position is its number, which grows, or its place in the window."""
+    """Rotary position in time: the frame's number, which grows without end, or its place in the window."""
     anchors_at_a_switch: Literal["keep", "anew"] = "keep"
-    """What becomes of anchors when the past is computed anew under another prompt."""
+    """Anchors at a recache: kept as they are, or replaced by the oldest frames that are recached."""
     anchors_renewed_below: float | None = None
-    """Likeness to what is seen now below which an anchor is replaced (StreamDiffusionV2); None never."""
+    """Cosine similarity to the newest frame below which an anchor is replaced (StreamDiffusionV2), -1 to 1; None
+    never."""
     stream_batch: bool = False
-    """Whether steps are rows of one batch with a memory each, and a source that moves is noised less, as in
-    StreamDiffusionV2; otherwise steps are taken in turn over one memory."""
+    """True where steps are rows of one batch with a memory each and a moving source is noised less, as in
+    StreamDiffusionV2; false where steps are taken in turn over one memory."""
     noise_scale: float = Field(0.9375, gt=0, le=1)
-    """Of a source that is noised: how much, where the user says nothing."""
+    """Default strength of models that noise the source: its noise level, above 0 to 1."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -63,40 +64,40 @@ class Sampling(_Strict):
 
 
 class Pictures(_Strict):
-    """How pictures become latents."""
+    """Conventions of the autoencoder."""
 
     pixel_range: Literal["signed", "unit"] = "signed"
-    """Whether the full autoencoder is given -1 to 1, as it was trained, or 0 to 1, as LiveEdit was."""
+    """Range of the pictures that the full autoencoder is given: -1 to 1, as it was trained, or 0 to 1, as LiveEdit was
+    trained."""
     normalised_in: bool = True
-    """Whether latents of the source are normalised for the transformer; what it gives always is."""
+    """True where the transformer takes normalised latents of the source; its output is normalised always."""
 
 
 class Weights(_Strict):
-    """How the transformer's file is packed."""
+    """Packing of the transformer's file."""
 
     containers: tuple[str, ...] = Field((), strict=False)
-    """Names under which the tensors may lie, the best first; such as `generator_ema` before `generator`."""
+    """Keys of a pickle that may hold the tensors, the best first, such as `generator_ema` before `generator`."""
     kind: str = ""
-    """What the training stage is called, for people, such as DMD."""
+    """Name of the training stage, for messages, such as DMD."""
     others: Mapping[str, str] = {}
-    """What other files of the same shape are called on disk and what they are, so that one in this place is refused:
-    words in their names, in small letters."""
+    """Files of the same shapes that are refused: a word in their names, in small letters, with a description."""
 
 
 class WanStyle(Style):
     """Another checkpoint of the same kind, with what it was trained on."""
 
     sampling: Mapping[str, Any] = {}
-    """What is another than the profile's."""
+    """Entries that differ from the profile's `sampling`."""
     width: str | None = None
-    """Part of `network` that its transformer has, where it is another than `transformer`."""
+    """Table of `network` with the widths of its transformer; None is `transformer`."""
 
 
 class WanProfile(Profile):
-    """What a model of this family is."""
+    """A model of this family."""
 
     source: Literal["noised", "channels"]
-    """How the source goes in: noised as the first step's input, or beside the noise on channels of its own."""
+    """Input of the source: noised, as the first step's latents, or beside the noise on channels of its own."""
     sampling: Sampling
     pictures: Pictures = Pictures()
     weights: Weights = Field(default_factory=lambda: Weights.model_validate({}))
@@ -104,7 +105,7 @@ class WanProfile(Profile):
     """Other checkpoints, the default first."""
 
     def chosen(self, name: str | None) -> WanStyle | None:
-        """Return a style; None is what the profile itself says, where it has none.
+        """Return the style of a name, or the default one; None where the profile has no styles.
 
         Raises:
             UsageError: there is none of that name.
@@ -114,7 +115,7 @@ class WanProfile(Profile):
         return self.styles[self.style(name).name]
 
     def sampling_of(self, style: WanStyle | None, steps: int | None = None) -> Sampling:
-        """Return how chunks are denoised in a style, in the last `steps` steps where some are asked for.
+        """Return the sampling of a style, with the first and the last of its steps where `steps` are asked for.
 
         Raises:
             UsageError: more steps than the checkpoint was distilled to.

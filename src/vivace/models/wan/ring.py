@@ -1,8 +1,8 @@
-"""The KV ring: keys and values of remembered frames, written in place, one slot a latent frame.
+"""The KV ring: keys and values of earlier frames, written in place, one slot a latent frame.
 
-Keys lie there without their rotary positions, which are put on when they are read: by their frame's number, or by their
-place in the window. So positions move while keys stay where they are, and no stream runs out of them. A row is one
-sequence of frames; a stream has one, or one for each step that it denoises in a batch.
+Keys are stored without rotary positions, which are applied when they are read: by the frame's number, or by its place
+in the window. So positions change while keys stay where they are, and no stream runs out of them. A row is one sequence
+of frames; a stream has one, or one for each row of its stream batch.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from vivace.models.wan.network import WanConfig, attend
 from vivace.models.wan.rope import Grid, Rotary, Rotation
 
 Positions = Literal["frame", "window"]
-"""Whether a key's position is its frame's number, or its place in the window, oldest first, anchors before all."""
+"""Position of a key: its frame's number, or its place in the window, anchors first, then the oldest."""
 
 
 class KvBuffers:
-    """Room for the keys and values of one row."""
+    """Keys and values of one row, `[2 s n h d]` for each layer."""
 
     def __init__(
         self, cfg: WanConfig, slots: int, tokens: int, *, dtype: torch.dtype, device: torch.device | str
@@ -39,7 +39,7 @@ class KvBuffers:
         return sum(layer.nbytes for layer in self.layers)
 
     def write(self, layer: int, slots: Sequence[int | None], k: Tensor, v: Tensor) -> None:
-        """Put the keys and values `[n h d]` of frames into these slots; those of a frame without one are dropped."""
+        """Write keys and values `[n h d]` of frames to their slots; a frame whose slot is None is dropped."""
         ring = self.layers[layer]
         for slot, keys, values in zip(
             slots, k.unflatten(0, (len(slots), -1)), v.unflatten(0, (len(slots), -1)), strict=True
@@ -49,12 +49,12 @@ class KvBuffers:
                 ring[1, slot] = values
 
     def read(self, layer: int, slots: int) -> tuple[Tensor, Tensor]:
-        """Return keys and values of the first slots, `[m h d]` each, as they lie there."""
+        """Return a view of the keys and values of the first slots, `[m h d]` each."""
         keys, values = self.layers[layer][:, :slots].flatten(1, 2).unbind(0)
         return keys, values
 
     def copy_from(self, other: KvBuffers) -> None:
-        """Take what lies in others of the same shape."""
+        """Take over the contents of other buffers of the same shape."""
         for mine, theirs in zip(self.layers, other.layers, strict=True):
             mine.copy_(theirs)
 
@@ -66,17 +66,17 @@ def ring_nbytes(cfg: WanConfig, slots: int, grid: Grid, dtype: torch.dtype) -> i
 
 @dataclass(frozen=True, slots=True)
 class RowCall:
-    """One row in one call of the network: where its frames are written, and what they then see."""
+    """One row in one call of the network: slots that its frames are written to, and the slots they attend to."""
 
     buffers: KvBuffers
     slots: tuple[int | None, ...]
-    """Of each new frame; None is written nowhere."""
+    """Slot of each new frame; None is not written."""
     filled: int
-    """Slots that are seen, from the first on."""
+    """Slots that are attended to, from the first on."""
     query: Rotation
     keys: Rotation
     seen: Tensor | None = None
-    """Indices of the tokens in those slots that are seen; all if not given."""
+    """Indices of the tokens in those slots that are attended to; None is all."""
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Write, then attend; all are `[n h d]`."""
@@ -90,16 +90,16 @@ class RowCall:
 
 @dataclass(frozen=True, slots=True)
 class PartCall:
-    """One row in a call for some of its tokens: these see the past and each other, and nothing is written."""
+    """One row in a call of some of its tokens, which attend to the past and each other; nothing is written."""
 
     buffers: KvBuffers
     past: Tensor
-    """Indices of the tokens in slots that belong to frames before."""
+    """Indices of the tokens of earlier frames."""
     filled: int
     query: Rotation
-    """Of the tokens there are."""
+    """Rotation of the tokens in the call."""
     keys: Rotation
-    """Of the past."""
+    """Rotation of the past."""
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend; all are `[n h d]`."""
@@ -113,17 +113,17 @@ class Row(Protocol):
     """One row in one call."""
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Return what tokens attend to; all are `[n h d]`."""
+        """Return the attention of the row; all are `[n h d]`."""
 
 
 class RowsAttention:
-    """Self-attention of several rows, each over its own memory."""
+    """Self-attention of a batch of rows, each over its own memory."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = rows
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Return what tokens attend to, see `network.Attention`."""
+        """Return the attention of all rows, see `network.Attention`."""
         rows = zip(self._rows, q, k, v, strict=True)
         return torch.stack([row(layer, *qkv) for row, *qkv in rows])
 
@@ -132,7 +132,7 @@ class RowsAttention:
 class RollingMemory:
     """The past of one row: anchors that stay, and a window that rolls.
 
-    Frames are written at the end, a chunk at a time and as often as the chunk is worked on, until `keep` counts them.
+    Every call on a chunk overwrites its slots, until `advance` counts the chunk and the next one follows it.
     """
 
     ring: Ring
@@ -140,29 +140,29 @@ class RollingMemory:
     rotary: Rotary
     buffers: KvBuffers
     count: int = field(default=0, init=False)
-    """Frames that were kept since the memory was last empty, or since its anchors were last set."""
+    """Frames since the memory was last empty, or since its anchors were last replaced."""
     base: int = field(default=0, init=False)
-    """Number of the frame that the ring counts from."""
+    """Number of the frame that `count` begins with."""
     empty_anchors_count: bool = False
-    """A fault of LongLive's code where chunks are shorter than the anchors, to reproduce its runs: anchors not written
-    yet are seen as zeros, and those after the first keep what their first step wrote."""
+    """A fault of LongLive's code where chunks are shorter than the anchors, to reproduce its runs: anchors that are not
+    written yet are attended to as zeros, and those after the first keep the keys and values of their first step."""
     _begun: int = field(default=0, init=False)
-    """Frames that were ever written."""
+    """Frames that were ever written, for the fault."""
 
     def forget(self) -> None:
-        """Be empty again."""
+        """Empty the memory."""
         self.count = self.base = self._begun = 0
 
-    def keep(self, frames: int) -> None:
-        """Count frames that were written, so that what comes next is written after them."""
+    def advance(self, frames: int) -> None:
+        """Count the chunk that was written, so that the next one follows it."""
         self.count += frames
 
     def chunk(self, frames: int, *, hide: int = 0) -> RowCall:
-        """Return a call that writes the next frames and sees them with all that the memory then holds.
+        """Return a call that writes the next frames and attends to all that the memory then holds.
 
         Args:
-            frames: new ones, at most those that fit into the window at once.
-            hide: how many tokens of the oldest frames in the window are not seen.
+            frames: of the chunk, at most those of the window.
+            hide: tokens of the oldest frames in the window that are not attended to.
         """
         count = self.count + frames
         filled = min(count, self.ring.slots)
@@ -180,7 +180,7 @@ class RollingMemory:
         return RowCall(self.buffers, tuple(written), filled, query, keys, seen)
 
     def part(self, frames: int, tokens: Tensor) -> PartCall:
-        """Return a call for some tokens of the next frames, given by their numbers in the chunk, rising."""
+        """Return a call of some tokens of the next frames, given by their rising indices in the chunk."""
         count = self.count + frames
         filled = min(count, self.ring.slots)
         slots = [self.ring.slot(number) for number in range(self.count, count)]
@@ -189,13 +189,13 @@ class RollingMemory:
         query = self.rotary.at([places[slot] for slot in slots])[tokens]
         return PartCall(self.buffers, past, filled, query, self.rotary.at(places[:filled])[past])
 
-    def again(self, frames: int, *, keep_anchors: bool) -> RowCall:
-        """Return a call that writes the last frames anew, such as under another prompt; all of them see each other.
+    def recache(self, frames: int, *, keep_anchors: bool) -> RowCall:
+        """Return a call that writes the last frames anew, for another prompt; all of them attend to each other.
 
         Args:
-            frames: the last so many, no more than the ring has slots and were kept.
-            keep_anchors: whether anchors stay what they are; otherwise the oldest of these frames become anchors, and
-                the ring counts from them.
+            frames: at most those that the ring holds.
+            keep_anchors: true to leave anchors as they are; otherwise the oldest of these frames become the anchors,
+                and the ring counts from them.
         """
         slots: tuple[int | None, ...]
         if keep_anchors:
@@ -214,13 +214,13 @@ class RollingMemory:
         )
 
     def _places(self, count: int) -> list[int]:
-        """Return the position in time of each slot once `count` frames were written."""
+        """Return the position in time of each slot after `count` frames."""
         if self.positions == "window":
             return self.ring.positions(count)
         return [self.base + max(number, 0) for number in self.ring.held(count)]
 
     def _tokens(self, slots: Sequence[int]) -> Tensor:
-        """Return the indices of all tokens of slots, slot by slot."""
+        """Return the indices of all tokens of these slots."""
         tokens = self.rotary.grid.tokens
         return (torch.tensor(slots, dtype=torch.int64)[:, None] * tokens + torch.arange(tokens)).flatten()
 

@@ -1,8 +1,8 @@
-"""Rotary positions in time, height and width (Su et al., 2021), for any frame number.
+"""Rotary position embedding in time, height and width (Su et al., 2021), for any frame number.
 
-A head's numbers are pairs, each turned by an angle that grows with the position along one of three axes: of `d / 2`
-pairs a third belongs to the height, a third to the width, and what is left to time. Angles are computed in float64 for
-the positions that are asked for, so that there is no table a stream could run out of.
+The channels of a head are pairs, each rotated by an angle proportional to the position along one of three axes: of the
+`d / 2` pairs a third belongs to the height, a third to the width and the rest to time. Angles are computed in float64
+for the positions that are asked for: there is no table that a stream could run out of.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ class Grid:
 
     @property
     def tokens(self) -> int:
-        """Of one frame."""
+        """Tokens of one latent frame."""
         return self.height * self.width
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What turns the pairs of every token."""
+    """The rotation of every token's pairs."""
 
     turns: Tensor
     """`[n 1 d/2]` complex64, of length 1."""
 
     def __getitem__(self, tokens: Tensor | slice) -> Rotation:
-        """Return that of some tokens."""
+        """Return the rotation of some tokens."""
         return Rotation(self.turns[tokens])
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Turn `x [… n heads d]`; computed in float32."""
+        """Return `x [… n h d]` rotated, computed in float32."""
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
         return torch.view_as_real(pairs * self.turns).flatten(-2).to(x.dtype)
 
@@ -50,7 +50,7 @@ class Rotary:
     """Rotations of tokens on one grid."""
 
     def __init__(self, head_dim: int, grid: Grid, device: torch.device | str = "cpu") -> None:
-        """Compute what does not depend on time."""
+        """Compute the angles that do not depend on time."""
         pairs = head_dim // 2
         across = pairs // 3
         self.grid = grid

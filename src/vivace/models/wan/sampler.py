@@ -1,7 +1,7 @@
-"""The few-step sampler: a chunk of latents from noise to picture, step by step under one memory.
+"""The few-step sampler: a chunk of latents is denoised step by step.
 
-Each step predicts the picture, which is noised again for the next (consistency models, Song et al., 2023). What the
-memory keeps of a chunk is one more call on the finished picture, whose flow nobody needs.
+Each step predicts the clean latents, which are noised again for the next one (consistency models, Song et al., 2023).
+What the KV ring keeps of a chunk comes from one more call, on the clean latents; its flow is not used.
 """
 
 from __future__ import annotations
@@ -13,11 +13,7 @@ import torch
 from torch import Tensor
 
 from vivace.diffusion.shifted_flow import FlowSchedule
-from vivace.models.wan.network import Attention, TextCache, Thinning, WanNetwork
-
-Draw = Callable[[int], Tensor]
-"""Returns the noise that is mixed in after a step, from 0, like the chunk."""
-Seen = tuple[Attention, Thinning | None]
+from vivace.models.wan.network import Attention, Pruning, TextCache, WanNetwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,40 +24,49 @@ class Sampler:
     schedule: FlowSchedule
 
     def flow(
-        self, x: Tensor, timestep: float | Tensor, text: TextCache, seen: Seen, source: Tensor | None = None
+        self,
+        x: Tensor,
+        timestep: float | Tensor,
+        text: TextCache,
+        attention: Attention,
+        *,
+        pruning: Pruning | None = None,
+        source: Tensor | None = None,
     ) -> Tensor:
-        """Return the flow of latents `x [b f c h w]` at a timestep, or at `[b]` of them.
+        """Return the flow of latents `x [b f c h w]` at a timestep, a number or `[b]`.
 
-        `source` is alike, and goes in beside them.
+        `source` has the shape of `x`, and is concatenated to it on channels.
         """
         times = torch.as_tensor(timestep, dtype=torch.float32, device=x.device)
         times = times.reshape(-1, 1).expand(x.shape[0], x.shape[1])
-        both = x if source is None else torch.cat([x, source.to(x)], 2)
-        flow: Tensor = self.network(both, times, text, *seen)
+        inputs = x if source is None else torch.cat([x, source.to(x)], 2)
+        flow: Tensor = self.network(inputs, times, text, attention, pruning)
         return flow.to(x.dtype)
 
     def denoise(
         self,
-        noise: Tensor,
+        noisy: Tensor,
         timesteps: Sequence[float],
         text: TextCache,
-        see: Callable[[int], Seen],
-        draw: Draw,
+        attend: Callable[[int], tuple[Attention, Pruning | None]],
+        draw: Callable[[int], Tensor],
         source: Tensor | None = None,
     ) -> Tensor:
-        """Return the picture `[b f c h w]` that noise becomes in these steps.
+        """Return the clean latents `[b f c h w]` of a chunk.
 
         Args:
-            noise: latents at the first timestep.
-            timesteps: of the steps, falling.
-            text: of the prompt.
-            see: returns what the network sees in a step, from 0.
-            draw: noise after a step, asked for all steps but the last.
-            source: latents beside the noisy ones, where the model takes both.
+            noisy: latents at the noise level of the first timestep.
+            timesteps: falling.
+            text: keys and values of the prompt.
+            attend: returns the attention of a step, from 0, and the pruning of its tokens.
+            draw: returns the noise that is mixed in after a step, from 0; not asked for the last one.
+            source: latents beside the noisy ones, where the network takes both.
         """
-        x = noise
+        x = noisy
         for step, timestep in enumerate(timesteps):
             if step:
                 x = self.schedule.noised(x, draw(step - 1), timestep)
-            x = self.schedule.x0(self.flow(x, timestep, text, see(step), source), x, timestep)
+            attention, pruning = attend(step)
+            flow = self.flow(x, timestep, text, attention, pruning=pruning, source=source)
+            x = self.schedule.x0(flow, x, timestep)
         return x

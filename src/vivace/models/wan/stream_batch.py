@@ -1,8 +1,8 @@
 """The stream batch (Kodaira et al., 2023; for video StreamDiffusionV2): every step is a row, every call moves all rows.
 
-A chunk enters at the noisiest row, moves down one row a call, and leaves the last as a picture. Each row has a memory
-of its own, of frames at its own noise level, so that this is another model than steps in turn. A row that no chunk has
-reached yet is not computed.
+A chunk enters at the noisiest row, moves down one row a call, and leaves the last row clean. Each row has a memory of
+frames at its own noise level, so that this is another model than steps in turn. A row that no chunk has reached yet is
+not computed.
 """
 
 from __future__ import annotations
@@ -25,54 +25,49 @@ class StreamBatch:
 
     sampler: Sampler
     timesteps: Sequence[float]
-    """Of the rows."""
+    """Timesteps of the rows."""
     memories: Sequence[AnchorMemory]
     idle_rows_run: bool = False
-    """A fault of the published code: rows that no chunk has reached run on nothing, and remember it."""
+    """A fault of the published code: rows that no chunk has reached run on zeros, and remember them."""
     _inside: list[Tensor | None] = field(init=False)
     _entered: int = field(default=0, init=False)
-    """Chunks, as many as there are rows at most."""
+    """Chunks that have entered, at most as many as there are rows."""
 
     def __post_init__(self) -> None:
         """Begin empty."""
         self._inside = [None] * len(self.timesteps)
 
     def forget(self) -> None:
-        """Begin anew; what is inside does not come out."""
+        """Begin anew; chunks inside are lost."""
         self._inside, self._entered = [None] * len(self.timesteps), 0
         for memory in self.memories:
             memory.forget()
 
-    @property
-    def inside(self) -> int:
-        """Chunks that have entered and have not come out."""
-        return min(self._entered, len(self.timesteps) - 1)
-
     def begin(self, noisy: Tensor, text: TextCache, draws: Sequence[Tensor]) -> list[Tensor]:
-        """Denoise the first latents `[1 f c h w]` of a stream, all steps in turn; every row then remembers them.
+        """Return the clean latents that each step predicts for the first latents `[1 f c h w]` of a stream.
 
-        Returns the pictures after each step.
+        Steps are taken in turn over one memory, which all rows then begin from.
         """
         x, frames, made = noisy, noisy.shape[1], []
         first = self.memories[0]
         for step, timestep in enumerate(self.timesteps):
             if step:
                 x = self.sampler.schedule.noised(x, draws[step - 1], timestep)
-            seen = RowsAttention([first.chunk(frames, begins=step == 0)])
-            x = self.sampler.schedule.x0(self.sampler.flow(x, timestep, text, (seen, None)), x, timestep)
+            attention = RowsAttention([first.chunk(frames, begins=step == 0)])
+            x = self.sampler.schedule.x0(self.sampler.flow(x, timestep, text, attention), x, timestep)
             made.append(x)
-        first.keep(frames)
+        first.advance(frames)
         for memory in self.memories[1:]:
             memory.copy_from(first)
         return made
 
     def advance(self, noisy: Tensor, timestep: float, text: TextCache, draws: Sequence[Tensor]) -> list[Tensor | None]:
-        """Let a latent `[1 1 c h w]` enter and move all others down; return each row's picture, None of an idle row.
+        """Let a latent `[1 1 c h w]` enter and move all others down; return the clean latents, None of an idle row.
 
         Args:
-            noisy: at the noise level that it is denoised from.
-            timestep: of that level, in place of the first row's own.
-            text: of the prompt.
+            noisy: latent at the noise level that it is denoised from.
+            timestep: of the first row, in place of its own.
+            text: keys and values of the prompt.
             draws: noise for every row but the last.
         """
         self._inside[0] = noisy
@@ -83,15 +78,15 @@ class StreamBatch:
         times = [timestep, *self.timesteps[1:]]
         x = torch.cat([x for x in self._inside if x is not None])
         now = torch.tensor([times[row] for row in rows])
-        seen = RowsAttention([self.memories[row].chunk(1) for row in rows])
-        pictures = self.sampler.schedule.x0(self.sampler.flow(x, now, text, (seen, None)), x, now)
+        attention = RowsAttention([self.memories[row].chunk(1) for row in rows])
+        clean_latents = self.sampler.schedule.x0(self.sampler.flow(x, now, text, attention), x, now)
         made: list[Tensor | None] = [None] * len(times)
         following: list[Tensor | None] = [None] * len(times)
         for at, row in enumerate(rows):
-            made[row] = picture = pictures[at : at + 1]
+            made[row] = clean = clean_latents[at : at + 1]
             if row + 1 < len(times):
-                following[row + 1] = self.sampler.schedule.noised(picture, draws[row], times[row + 1])
+                following[row + 1] = self.sampler.schedule.noised(clean, draws[row], times[row + 1])
         self._inside = following
         for memory in self.memories[: self._entered]:
-            memory.keep(1)
+            memory.advance(1)
         return made

@@ -1,7 +1,4 @@
-"""The state of a stream: what its autoencoder saw last, what is remembered of chunks before, and the prompt at work.
-
-rgb ─▶ encode ─▶ a chunk's latents ─▶ sampler over the memory ─▶ decode ─▶ rgb
-"""
+"""The state of a stream: its feature caches, the memory of earlier chunks, and its prompt."""
 
 from __future__ import annotations
 
@@ -9,19 +6,17 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vivace.memory.ring import Ring
 from vivace.models.wan.anchor_memory import AnchorMemory, AnchorRules
-from vivace.models.wan.codec import Codec
+from vivace.models.wan.codec import CodecState
 from vivace.models.wan.components import Checkpoint, Components
 from vivace.models.wan.mask_cache import MaskCache
 from vivace.models.wan.motion import MotionScale
-from vivace.models.wan.network import TextCache, WanNetwork
-from vivace.models.wan.noise import draw
+from vivace.models.wan.noise import draw_noise
+from vivace.models.wan.prompt_state import PromptState
 from vivace.models.wan.ring import KvBuffers, RollingMemory, ring_nbytes
 from vivace.models.wan.rope import Rotary
 from vivace.models.wan.sampler import Sampler
@@ -29,27 +24,7 @@ from vivace.models.wan.stream_batch import StreamBatch
 from vivace.models.wan.vae import FRAMES, SIDE_PX
 
 FIRST_LATENTS_OF_A_BATCH = 2
-"""That a stream batch begins with, all steps in turn."""
-
-
-@dataclass(slots=True, eq=False)
-class Words:
-    """The prompt at work, and what it is fading from."""
-
-    embeds: NDArray[np.float32] | None = None
-    """As the stream gave it."""
-    text: TextCache | None = None
-    fading_from: Tensor | None = None
-    done: int = 0
-    """Chunks of a fade."""
-    length: int = 0
-    version: int = 0
-    """Of the weights that `text` was made with."""
-
-    def weigh(self, version: int) -> None:
-        """Have the text computed anew where weights have changed."""
-        if version != self.version:
-            self.text, self.version = None, version
+"""Latents of the first chunk of a stream batch, which takes all steps in turn."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,14 +38,14 @@ class WanStream:
     mask_cache: MaskCache
     motion: MotionScale
     batch: StreamBatch | None
-    codec: Codec = field(default_factory=Codec)
-    words: Words = field(default_factory=Words)
+    codec: CodecState = field(default_factory=CodecState)
+    prompt: PromptState = field(default_factory=PromptState)
     clean: deque[Tensor] = field(default_factory=deque)
-    """What was remembered of the last latent frames, `[1 1 c h w]` each, as many as the window has."""
+    """Inputs of the context call for the last latent frames, `[1 1 c h w]` each, at most a window of them."""
     loras: Mapping[str, float] = field(default_factory=dict)
-    """Weights that its user has asked for, by option."""
+    """LoRA weights that its user has asked for, by option."""
     chunk: int = 0
-    """Number of the next one, since the stream began or forgot."""
+    """Number of the next chunk since the stream began or forgot."""
 
     def forget(self) -> None:
         """Forget every frame; the prompt stays."""
@@ -84,15 +59,14 @@ class WanStream:
         else:
             for memory in self.memories:
                 memory.forget()
-        if self.words.fading_from is not None:
-            self.words.fading_from = self.words.text = None
+        self.prompt.end_fade()
 
     def noise(self, index: int, like: Tensor) -> Tensor:
         """Return one of the present chunk's draws."""
-        return draw(self.seed, self.chunk, index, tuple(like.shape), like.device)
+        return draw_noise(self.seed, self.chunk, index, tuple(like.shape), like.device)
 
     def remember(self, latents: Tensor, most: int) -> None:
-        """Keep what went into the memory, `[1 f c h w]`, of the last `most` latent frames."""
+        """Keep inputs of the context call `[1 f c h w]`, at most those of the last `most` latent frames."""
         self.clean.extend(latents.split(1, 1))
         while len(self.clean) > most:
             self.clean.popleft()
@@ -141,21 +115,16 @@ def stream_nbytes(components: Components, size: tuple[int, int], past_nbytes: fl
 
 
 def first_latents(checkpoint: Checkpoint) -> int:
-    """Return how many latents the first chunk of a stream has."""
+    """Return the latents of the first chunk of a stream."""
     sampling = checkpoint.sampling
     return FIRST_LATENTS_OF_A_BATCH if sampling.stream_batch else sampling.first_chunk or sampling.chunk
 
 
 def rows_of(checkpoint: Checkpoint) -> int:
-    """Return how many memories a stream has."""
+    """Return the number of memories of a stream: one for each row of a stream batch."""
     return len(checkpoint.sampling.steps) if checkpoint.sampling.stream_batch else 1
 
 
 def latent_size(size: tuple[int, int]) -> tuple[int, int]:
     """Return height and width in latents of a picture of `(width, height)` px."""
     return size[1] // SIDE_PX, size[0] // SIDE_PX
-
-
-def text_of(network: WanNetwork, embeds: Tensor) -> TextCache:
-    """Return what cross-attention needs of features `[t d]`."""
-    return network.encode_text(embeds[None])

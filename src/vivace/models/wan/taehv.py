@@ -1,11 +1,11 @@
-"""TAEHV (Bohan, MIT): the tiny autoencoder for Wan's latents, a few small convolutions that see the frame before.
+"""TAEHV (Bohan, MIT): the tiny autoencoder for Wan's latents, small convolutions that see the frame before.
 
-It gives and takes normalised latents, and pictures from 0 to 1. Four frames are one latent, from the first on; a stream
-of Wan begins with a latent of one frame, so three copies of that frame come before it on the way in, and three frames
-are dropped on the way out.
+It takes and gives normalised latents, and pictures from 0 to 1. Four frames are one latent, from the first on. A stream
+of Wan begins with a latent of one frame: three copies of that frame are put before it, and after decoding the first
+three frames are dropped (`codec.TinyCodec`).
 
-What a stream remembers is the last frame of each `MemBlock`, so that it is decoded piece by piece exactly as in one
-go. Names are those the weights are published with. Shapes: b streams, t frames or latents, c channels.
+A stream keeps the last frame of each `MemBlock`, so that pieces are decoded exactly as in one go. Names are those the
+weights are published with. Shapes: b streams, t frames or latents, c channels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vivace.models.wan.vae import FRAMES, Past
+from vivace.models.wan.vae import FRAMES, FeatureCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class MemBlock(nn.Module):
             _conv(2 * channels, channels), nn.ReLU(), _conv(channels, channels), nn.ReLU(), _conv(channels, channels)
         )
 
-    def forward(self, x: Tensor, past: Past) -> Tensor:
+    def forward(self, x: Tensor, past: FeatureCache) -> Tensor:
         """Return features of frames `x [b t c h w]`."""
         before = past.frames.get(id(self))
         before = x.new_zeros(x[:, :1].shape) if before is None else before
@@ -46,34 +46,34 @@ class MemBlock(nn.Module):
         return F.relu(_each(self.conv, torch.cat([x, earlier], 2)) + x)
 
 
-class Pool(nn.Module):
-    """Several frames become one."""
+class TemporalPool(nn.Module):
+    """Merge several frames into one."""
 
     def __init__(self, channels: int, frames: int) -> None:
         super().__init__()
         self.frames = frames
         self.conv = nn.Conv2d(frames * channels, channels, 1, bias=False)
 
-    def forward(self, x: Tensor, past: Past) -> Tensor:  # noqa: ARG002  (as its neighbours)
+    def forward(self, x: Tensor, past: FeatureCache) -> Tensor:  # noqa: ARG002  (as its neighbours)
         """Return features of frames `x [b t c h w]`, a multiple of `frames`."""
         return _each(self.conv, x.unflatten(1, (-1, self.frames)).flatten(2, 3))
 
 
-class Spread(nn.Module):
-    """A frame becomes several."""
+class TemporalGrow(nn.Module):
+    """Expand a frame into several."""
 
     def __init__(self, channels: int, frames: int) -> None:
         super().__init__()
         self.frames = frames
         self.conv = nn.Conv2d(channels, frames * channels, 1, bias=False)
 
-    def forward(self, x: Tensor, past: Past) -> Tensor:  # noqa: ARG002  (as its neighbours)
+    def forward(self, x: Tensor, past: FeatureCache) -> Tensor:  # noqa: ARG002  (as its neighbours)
         """Return features of frames `x [b t c h w]`."""
         return _each(self.conv, x).unflatten(2, (self.frames, -1)).flatten(1, 2)
 
 
 class Clamp(nn.Module):
-    """Latents of the usual range stay, others are drawn in."""
+    """A soft limit on latents."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return them between -3 and 3."""
@@ -88,15 +88,21 @@ class Taehv(nn.Module):
         c = cfg.encoder
         levels: list[nn.Module] = [_conv(3, c), nn.ReLU()]
         for frames in (2, 2, 1):
-            levels += [Pool(c, frames), nn.Conv2d(c, c, 3, 2, 1, bias=False), MemBlock(c), MemBlock(c), MemBlock(c)]
+            levels += [
+                TemporalPool(c, frames),
+                nn.Conv2d(c, c, 3, 2, 1, bias=False),
+                MemBlock(c),
+                MemBlock(c),
+                MemBlock(c),
+            ]
         self.encoder = nn.Sequential(*levels, _conv(c, cfg.latent_channels))
         levels = [Clamp(), _conv(cfg.latent_channels, cfg.decoder[0]), nn.ReLU()]
         for c, following, frames in zip(cfg.decoder, cfg.decoder[1:], (1, 2, 2), strict=False):
             levels += [MemBlock(c), MemBlock(c), MemBlock(c), nn.Upsample(scale_factor=2.0)]
-            levels += [Spread(c, frames), nn.Conv2d(c, following, 3, 1, 1, bias=False)]
+            levels += [TemporalGrow(c, frames), nn.Conv2d(c, following, 3, 1, 1, bias=False)]
         self.decoder = nn.Sequential(*levels, nn.ReLU(), _conv(cfg.decoder[-1], 3))
 
-    def encode(self, pictures: Tensor, past: Past) -> Tensor:
+    def encode(self, pictures: Tensor, past: FeatureCache) -> Tensor:
         """Return latents `[b t/4 c h/8 w/8]` of the next frames `[b t 3 h w]` of a stream, a multiple of four.
 
         Raises:
@@ -106,7 +112,7 @@ class Taehv(nn.Module):
             raise ValueError(f"{pictures.shape[1]} frames are encoded at once, not a multiple of {FRAMES}")
         return _run(self.encoder, pictures, past)
 
-    def decode(self, latents: Tensor, past: Past) -> Tensor:
+    def decode(self, latents: Tensor, past: FeatureCache) -> Tensor:
         """Return four frames `[b 4t 3 8h 8w]` for each of the next latents `[b t c h w]` of a stream.
 
         Pictures are 0 to 1, and a little beyond where colours are strong.
@@ -114,9 +120,9 @@ class Taehv(nn.Module):
         return _run(self.decoder, latents, past)
 
 
-def _run(parts: nn.Sequential, x: Tensor, past: Past) -> Tensor:
+def _run(parts: nn.Sequential, x: Tensor, past: FeatureCache) -> Tensor:
     for part in parts:
-        x = part(x, past) if isinstance(part, MemBlock | Pool | Spread) else _each(part, x)
+        x = part(x, past) if isinstance(part, MemBlock | TemporalPool | TemporalGrow) else _each(part, x)
     return x
 
 

@@ -28,7 +28,7 @@ from vivace.models.prompt_cache import PromptCache
 TEXT = "umT5's encoder, as published with Wan 2.1 or by transformers"
 ENDING = "</s>"
 MOST_CHARS = 100_000
-"""Of a text that is read at all: some twenty times what 512 tokens hold."""
+"""The longest text that is read at all: some twenty times what 512 tokens hold."""
 SHOWN = 60
 """Characters of what was cut off that a message quotes."""
 

@@ -1,8 +1,8 @@
 """Wan's video autoencoder, causal in time: it encodes and decodes a stream piece by piece as it would a whole clip.
 
-Every convolution in time remembers the last frames it saw of a stream, in a `Past` that the caller keeps. The first
-frame of a stream is a latent of its own, each later latent is four frames. Latents are normalised channel by channel
-for the diffusion model; some checkpoints were trained without that on the way in.
+Every convolution in time keeps the last frames it saw of a stream in a `FeatureCache`, which belongs to the caller. The
+first frame of a stream is a latent of its own, each later latent is four frames. The transformer takes latents that are
+normalised channel by channel; some checkpoints were trained with a source that is not.
 
 Names are those the weights are published with. Shapes: b streams, t frames, c channels, h x w px or latents.
 """
@@ -23,11 +23,11 @@ STD = (
     2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
     3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
 )  # fmt: skip
-"""Of each latent channel, as published with Wan 2.1."""
+"""Mean and standard deviation of each latent channel, as published with Wan 2.1."""
 FRAMES = 4
-"""That a latent stands for, after the first."""
+"""Frames of a latent; the first latent of a stream is one frame."""
 SIDE_PX = 8
-"""Of the square that a latent stands for."""
+"""Side of a latent's square, px."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +40,20 @@ class VaeConfig:
     blocks: int = 2
     """Residual blocks of a level of the encoder; the decoder has one more."""
     in_time: tuple[bool, ...] = (False, True, True)
-    """Which of the levels' borders halve time as well."""
+    """Borders of levels that halve time as well, from the finest on."""
 
 
 @dataclass(slots=True, eq=False)
-class Past:
-    """What convolutions in time have seen last of one stream; empty at its begin."""
+class FeatureCache:
+    """The last frames that each convolution in time has seen of one stream; empty at its begin."""
 
     frames: dict[int, Tensor] = field(default_factory=dict)
-    """By module."""
+    """Features `[b c t h w]` (TAEHV: `[b t c h w]`), by `id` of the module."""
     begun: bool = False
-    """Whether the first frame has passed."""
+    """True once the first frame has passed."""
 
     def forget(self) -> None:
-        """Be at the begin of a stream again."""
+        """Begin a stream anew."""
         self.frames.clear()
         self.begun = False
 
@@ -71,7 +71,7 @@ class CausalConv(nn.Conv3d):
         super().__init__(inputs, outputs, size, (stride, 1, 1), (0, size[1] // 2, size[2] // 2))
         self.reach = size[0] - 1
 
-    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+    def forward(self, x: Tensor, past: FeatureCache | None = None) -> Tensor:
         """Return the features of frames `x [b c t h w]`, which follow what `past` holds."""
         if self.reach:
             assert past is not None
@@ -84,7 +84,7 @@ class CausalConv(nn.Conv3d):
 
 
 class Norm(nn.Module):
-    """Each pixel's channels divided by their root mean square."""
+    """RMS norm over the channels of each pixel."""
 
     def __init__(self, channels: int, axes: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Residual(nn.Module):
         )  # fmt: skip
         self.shortcut = CausalConv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
-    def forward(self, x: Tensor, past: Past) -> Tensor:
+    def forward(self, x: Tensor, past: FeatureCache) -> Tensor:
         """Return features of frames `x [b c t h w]`."""
         own = self.shortcut(x)
         for part in self.residual:
@@ -116,7 +116,7 @@ class Residual(nn.Module):
 
 
 class PictureAttention(nn.Module):
-    """Each frame's pixels look at each other."""
+    """Self-attention among the pixels of each frame, one head."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class PictureAttention(nn.Module):
         self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.proj = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor, past: Past) -> Tensor:  # noqa: ARG002  (as its neighbours)
+    def forward(self, x: Tensor, past: FeatureCache) -> Tensor:  # noqa: ARG002  (as its neighbours)
         """Return features of frames `x [b c t h w]`."""
         b, _, t, h, w = x.shape
         pictures = x.transpose(1, 2).flatten(0, 1)
@@ -136,7 +136,7 @@ class PictureAttention(nn.Module):
         return x + added
 
 
-class Shrink(nn.Module):
+class Downsample(nn.Module):
     """Half the height and width, and half the frames where a level halves time."""
 
     def __init__(self, channels: int, *, in_time: bool) -> None:
@@ -144,7 +144,7 @@ class Shrink(nn.Module):
         self.resample = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(channels, channels, 3, 2))
         self.time_conv = nn.Conv3d(channels, channels, (3, 1, 1), (2, 1, 1)) if in_time else None
 
-    def forward(self, x: Tensor, past: Past) -> Tensor:
+    def forward(self, x: Tensor, past: FeatureCache) -> Tensor:
         """Return features of frames `x [b c t h w]`; the first frame of a stream stays one."""
         x = _each(self.resample, x)
         if self.time_conv is None:
@@ -157,7 +157,7 @@ class Shrink(nn.Module):
         return halved
 
 
-class Grow(nn.Module):
+class Upsample(nn.Module):
     """Twice the height and width, half the channels, and twice the frames where a level doubles time."""
 
     def __init__(self, channels: int, *, in_time: bool) -> None:
@@ -167,7 +167,7 @@ class Grow(nn.Module):
         )
         self.time_conv = CausalConv(channels, 2 * channels, (3, 1, 1)) if in_time else None
 
-    def forward(self, x: Tensor, past: Past) -> Tensor:
+    def forward(self, x: Tensor, past: FeatureCache) -> Tensor:
         """Return features of frames `x [b c t h w]`; the first latent of a stream stays one frame, unseen by others."""
         if self.time_conv is not None and past.begun:
             both = self.time_conv(x, past).unflatten(1, (2, -1))
@@ -189,7 +189,7 @@ def _head(channels: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(Norm(channels, 3), nn.SiLU(), CausalConv(channels, outputs, 3))
 
 
-def _run(parts: nn.Sequential, x: Tensor, past: Past) -> Tensor:
+def _run(parts: nn.Sequential, x: Tensor, past: FeatureCache) -> Tensor:
     for part in parts:
         x = part(x) if isinstance(part, Norm | nn.SiLU) else part(x, past)
     return x
@@ -208,12 +208,12 @@ class Encoder(nn.Module):
                 levels.append(Residual(channels, cfg.width * multiplier))
                 channels = cfg.width * multiplier
             if level < len(cfg.in_time):
-                levels.append(Shrink(channels, in_time=cfg.in_time[level]))
+                levels.append(Downsample(channels, in_time=cfg.in_time[level]))
         self.downsamples = nn.Sequential(*levels)
         self.middle = _middle(channels)
         self.head = _head(channels, 2 * cfg.latent_channels)
 
-    def forward(self, x: Tensor, past: Past) -> Tensor:
+    def forward(self, x: Tensor, past: FeatureCache) -> Tensor:
         """Return `[b 2c t' h/8 w/8]` of frames `x [b 3 t h w]`: the first of a stream alone, or four at a time."""
         x = self.conv1(x, past)
         for parts in (self.downsamples, self.middle, self.head):
@@ -235,12 +235,12 @@ class Decoder(nn.Module):
                 levels.append(Residual(channels, cfg.width * multiplier))
                 channels = cfg.width * multiplier
             if level < len(cfg.in_time):
-                levels.append(Grow(channels, in_time=cfg.in_time[-1 - level]))
+                levels.append(Upsample(channels, in_time=cfg.in_time[-1 - level]))
                 channels //= 2
         self.upsamples = nn.Sequential(*levels)
         self.head = _head(channels, 3)
 
-    def forward(self, x: Tensor, past: Past) -> Tensor:
+    def forward(self, x: Tensor, past: FeatureCache) -> Tensor:
         """Return frames `[b 3 t' 8h 8w]` of latents `x [b c t h w]`: the first of a stream alone, or any number."""
         x = self.conv1(x, past)
         for parts in (self.middle, self.upsamples, self.head):
@@ -259,7 +259,7 @@ class WanVae(nn.Module):
         self.conv2 = CausalConv(cfg.latent_channels, cfg.latent_channels, 1)
         self.decoder = Decoder(cfg)
 
-    def encode(self, pictures: Tensor, past: Past) -> Tensor:
+    def encode(self, pictures: Tensor, past: FeatureCache) -> Tensor:
         """Return latents `[b n c h/8 w/8]` of the next frames of a stream `[b t 3 h w]`, before normalising.
 
         The first call takes 1 + 4 k frames, later ones a multiple of 4.
@@ -276,8 +276,8 @@ class WanVae(nn.Module):
         latents = torch.cat([self.encoder(piece, past) for piece in pieces if piece.shape[2]], 2)
         return self.conv1(latents).chunk(2, dim=1)[0].transpose(1, 2)
 
-    def decode(self, latents: Tensor, past: Past) -> Tensor:
-        """Return frames `[b t 3 8h 8w]` of the next latents of a stream `[b n c h w]`, normalised no more.
+    def decode(self, latents: Tensor, past: FeatureCache) -> Tensor:
+        """Return frames `[b t 3 8h 8w]` of the next latents of a stream `[b n c h w]`, denormalised.
 
         The first latent is one frame, each later one four.
         """
@@ -287,13 +287,13 @@ class WanVae(nn.Module):
         return torch.cat([self.decoder(piece, past) for piece in pieces if piece.shape[2]], 2).transpose(1, 2)
 
 
-def normalised(latents: Tensor) -> Tensor:
-    """Return latents `[b n c h w]` as the diffusion model sees them."""
+def normalise(latents: Tensor) -> Tensor:
+    """Return latents `[b n c h w]` of the autoencoder as the transformer takes them."""
     return (latents - _beside(MEAN, latents)) / _beside(STD, latents)
 
 
-def spread_out(latents: Tensor) -> Tensor:
-    """Return normalised latents as the autoencoder knows them."""
+def denormalise(latents: Tensor) -> Tensor:
+    """Return normalised latents as the autoencoder takes them."""
     return latents * _beside(STD, latents) + _beside(MEAN, latents)
 
 

@@ -1,7 +1,7 @@
-"""What frames of a clip see of each other in one uncached call, as trained: everything, chunks before, or clean ones.
+"""Attention patterns of a clip in one uncached call, as in training: full, block-causal, or teacher forcing.
 
-A view is a run of frames and the runs of frames that it looks at; one call of attention each, so that no mask of tokens
-by tokens is ever made. All numbers are latent frames.
+A view is a run of frames with the runs of frames it attends to; each is one call of attention, so that no mask of
+tokens by tokens is ever made. All numbers are latent frames.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Frames, and the frames they see."""
+    """Frames, and the frames they attend to."""
 
     frames: Span
     seen: tuple[Span, ...]
 
 
 def chunk_lengths(frames: int, chunk: int, *, first: int | None = None) -> list[int]:
-    """Return how many frames each chunk of a clip has; `first` is that of the first one, where it is another.
+    """Return the frames of each chunk of a clip; `first` is the length of the first one, where it differs.
 
     Raises:
         ValueError: frames that make no whole number of chunks.
@@ -42,10 +42,7 @@ def chunk_lengths(frames: int, chunk: int, *, first: int | None = None) -> list[
 
 
 def block_causal(chunks: Sequence[int], window: int | None = None) -> list[View]:
-    """Return what chunks of these lengths see: themselves and what is before them.
-
-    With a window, only as many frames up to their own end.
-    """
+    """Return the views of chunks of these lengths: themselves and all before, or the last `window` frames of these."""
     ends = list(accumulate(chunks))
     starts = [0, *ends][: len(ends)]
     return [
@@ -55,9 +52,9 @@ def block_causal(chunks: Sequence[int], window: int | None = None) -> list[View]
 
 
 def teacher_forcing(chunks: Sequence[int]) -> list[View]:
-    """Return what frames see where a clean clip and the same one with noise are one sequence, clean frames first.
+    """Return the views of a clean clip followed by the same clip with noise, in one sequence.
 
-    Clean chunks see clean ones up to themselves; noisy ones see the clean ones before them, and themselves.
+    Clean chunks attend to clean ones up to themselves, noisy chunks to the clean ones before them and to themselves.
     """
     frames = sum(chunks)
     clean = block_causal(chunks)
@@ -73,14 +70,14 @@ class ClipAttention:
     """Self-attention over a clip in one call; nothing is remembered."""
 
     def __init__(self, rotary: Rotary, positions: Sequence[int], views: Sequence[View] | None = None) -> None:
-        """See frames at these positions in time, all of each other if there are no `views`."""
+        """Attend among frames at these positions in time, by `views` or all to all."""
         self._rotation: Rotation = rotary.at(positions)
         self._tokens = rotary.grid.tokens
         whole = (0, len(positions))
         self._views = [View(whole, (whole,))] if views is None else views
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # noqa: ARG002  (the same in all)
-        """Return what tokens attend to, see `network.Attention`."""
+        """Return the attention of all tokens, see `network.Attention`."""
         q, k = self._rotation(q), self._rotation(k)
         mixed = torch.empty_like(q)
         for view in self._views:

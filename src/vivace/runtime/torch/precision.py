@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch
 
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+"""Types of weights, by the name of a precision."""
+
 
 def choose_precision(device: torch.device, *, on_cuda: str) -> str:
     """Return the fastest precision: `on_cuda` for a GPU; bf16 for a CPU with native support, else f32."""
