@@ -10,7 +10,8 @@ from tolerance import near
 from vivace.memory.queue import SlotQueue
 from vivace.memory.ring import Ring
 from vivace.models.wan.anchor_memory import RESTART, AnchorMemory, AnchorRules
-from vivace.models.wan.network import WanConfig, attend
+from vivace.models.wan.attention import attend
+from vivace.models.wan.network import WanConfig
 from vivace.models.wan.ring import KvBuffers, Positions, RollingMemory, ring_nbytes
 from vivace.models.wan.rope import Grid, Rotary
 
@@ -20,7 +21,7 @@ GRID = Grid(2, 3)
 
 def numbers(frames: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(3, frames * GRID.tokens, CFG.heads, CFG.head_dim, generator=generator)
+    return torch.randn(3, CFG.heads, frames * GRID.tokens, CFG.head_dim, generator=generator)
 
 
 def open_memory(anchors: int, window: int, positions: Positions) -> RollingMemory:
@@ -30,16 +31,16 @@ def open_memory(anchors: int, window: int, positions: Positions) -> RollingMemor
 
 
 def plain(past: list[Tensor], chunk: Tensor, anchors: int, window: int, positions: Positions) -> Tensor:
-    """Return the frames that a chunk attends to, out of the whole past: tensors `[3 n h d]` of each frame."""
-    own = list(chunk.unflatten(1, (-1, GRID.tokens)).unbind(1))
+    """Return the attention of a chunk over all that was ever remembered: tensors `[3 h n d]` of each frame."""
+    own = list(chunk.unflatten(2, (-1, GRID.tokens)).unbind(2))
     frames = past + own
     numbers = list(range(len(frames)))
     if len(frames) > anchors + window:
         numbers = numbers[:anchors] + numbers[len(frames) - window :]
     places = numbers if positions == "frame" else list(range(len(numbers)))
     rotary = Rotary(CFG.head_dim, GRID)
-    keys = rotary.at(places)(torch.cat([frames[number][1] for number in numbers]))
-    values = torch.cat([frames[number][2] for number in numbers])
+    keys = rotary.at(places)(torch.cat([frames[number][1] for number in numbers], 1))
+    values = torch.cat([frames[number][2] for number in numbers], 1)
     queries = rotary.at(places[-len(own) :])(chunk[0])
     return attend(queries[None], keys[None], values[None])[0]
 
@@ -57,7 +58,7 @@ def test_rolling_equals_recomputing_from_all_that_was(
             found = memory.chunk(chunk)(0, *qkv)
         assert near(found, plain(past, qkv, anchors, window, positions)), number
         memory.advance(chunk)
-        past += list(qkv.unflatten(1, (-1, GRID.tokens)).unbind(1))
+        past += list(qkv.unflatten(2, (-1, GRID.tokens)).unbind(2))
 
 
 def test_positions_have_no_end() -> None:
@@ -96,15 +97,15 @@ def test_part_of_a_chunk_sees_the_past_and_itself() -> None:
         memory_step(memory, seed)
     before = memory.buffers.layers[0].clone()
     qkv, kept = numbers(3, 9), torch.tensor([0, 4, 7, 17])
-    found = memory.part(3, kept)(0, *qkv[:, kept])
+    found = memory.part(3, kept)(0, *qkv[:, :, kept])
     assert torch.equal(memory.buffers.layers[0], before)
-    history = torch.cat([numbers(3, seed) for seed in range(4)], 1).unflatten(1, (-1, GRID.tokens))
-    seen = [0, 10, 11]  # the anchor, and the part of the window beside the chunk
+    history = torch.cat([numbers(3, seed) for seed in range(4)], 2).unflatten(2, (-1, GRID.tokens))
+    seen = [0, 10, 11]  # the anchor, and what the window holds beside the chunk
     rotary = Rotary(CFG.head_dim, GRID)
     own = rotary.at([12, 13, 14])[kept]
-    keys = torch.cat([rotary.at(seen)(history[1][seen].flatten(0, 1)), own(qkv[1][kept])])
-    values = torch.cat([history[2][seen].flatten(0, 1), qkv[2][kept]])
-    assert near(found, attend(own(qkv[0][kept])[None], keys[None], values[None])[0])
+    keys = torch.cat([rotary.at(seen)(history[1][:, seen].flatten(1, 2)), own(qkv[1][:, kept])], 1)
+    values = torch.cat([history[2][:, seen].flatten(1, 2), qkv[2][:, kept]], 1)
+    assert near(found, attend(own(qkv[0][:, kept])[None], keys[None], values[None])[0])
 
 
 # -- anchors that give way ---------------------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ def test_a_chunk_keeps_its_slot_through_all_its_steps() -> None:
         slots = [*memory.layers[0].slots]
         memory.chunk(1, begins=False)(0, *numbers(1, seed + 1000))
         assert memory.layers[0].slots == slots
-        newest = memory.buffers.layers[0][0, slots[0]]
+        newest = memory.buffers.layers[0][0, :, slots[0]]
         assert torch.equal(newest, numbers(1, seed + 1000)[1])
         memory.advance(1)
 

@@ -160,7 +160,7 @@ def test_ways_to_change_a_prompt_are_different_and_end_at_the_same_words(load: L
         assert state.prompt.text is not None
         assert fresh.prompt.text is not None
         for ours, theirs in zip(state.prompt.text, fresh.prompt.text, strict=True):
-            assert torch.allclose(ours[0], theirs[0], atol=1e-5)
+            assert torch.allclose(ours.keys, theirs.keys, atol=1e-5)
     assert not np.array_equal(found["recache"], found["switch"])
     assert not np.array_equal(found["fade"], found["switch"])
 
@@ -233,7 +233,7 @@ def test_a_stream_takes_no_more_memory_than_is_said(load: Load, name: str) -> No
         run_on(model, state, [each[:, :64, :64] for each in clip(model, 3 if model.spec.chunk_frames > 4 else 8)])
         took = sum(layer.nbytes for layer in layers(state))
         took += state.codec.seen.nbytes + state.codec.shown.nbytes + sum(each.nbytes for each in state.clean)
-        took += sum(part.nbytes for layer in state.prompt.text or () for part in layer)
+        took += sum(part.nbytes for layer in state.prompt.text or () for part in (layer.keys, layer.values))
         assert took <= model.nbytes((64, 64)) <= 2 * took
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vivace.memory.queue import SlotQueue
-from vivace.models.wan.network import attend
+from vivace.models.wan.attention import attend
 from vivace.models.wan.ring import KvBuffers
 from vivace.models.wan.rope import Rotary, Rotation
 
@@ -101,7 +101,7 @@ class AnchorMemory:
                 layer.close_up()
 
     def chunk(self, frames: int, *, begins: bool = True) -> AnchorCall:
-        """Return a call that writes the next frames and sees them with what is remembered.
+        """Return a call that writes the next frames and attends to all that the memory then holds.
 
         Args:
             frames: two at first, then one.
@@ -130,7 +130,7 @@ class AnchorCall:
     _rotations: dict[tuple[int, ...], Rotation] = field(default_factory=dict)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Choose slots, write, then attend; all are `[n h d]`."""
+        """Choose slots, write, then attend; all are `[h n d]`."""
         memory = self.memory
         held = memory._layers[layer]
         if self.places:
@@ -169,7 +169,7 @@ class AnchorCall:
 
 
 def _similarity(new: Tensor, old: Tensor, frames: int) -> Tensor:
-    """Return the cosine between the means over tokens of a frame and of each of `frames`, from `[n h d]`, `[m h d]`."""
-    mean = new.float().mean(0).flatten()
-    means = old.float().unflatten(0, (frames, -1)).mean(1).flatten(1)
+    """Return the cosine between the means over tokens of a frame and of each of `frames`, from `[h n d]`, `[h m d]`."""
+    mean = new.float().mean(1).flatten()
+    means = old.float().unflatten(1, (frames, -1)).mean(2).transpose(0, 1).flatten(1)
     return F.cosine_similarity(mean[None], means, dim=-1)

@@ -4,11 +4,12 @@ Tokens of latent frames pass through blocks of self-attention, cross-attention t
 The caller brings self-attention as an `Attention`: over a clip (`views`), over a ring of earlier frames (`ring`), or
 over part of the tokens.
 
-Shapes: b rows, f latent frames, n tokens of all of them, c channels of latents, h heads of d.
+Shapes: b rows, f latent frames, n tokens of all of them, c channels of latents, t tokens of text, h heads of d.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vivace.models.wan.attention import attend, attend_padded
 from vivace.models.wan.rope import Grid
 
 
@@ -47,7 +49,7 @@ class Attention(Protocol):
     """Self-attention among tokens, and to the memory of the caller."""
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Return the attention `[b n h d]` of queries, keys and values of that shape, normed and without positions."""
+        """Return the attention `[b h n d]` of queries, keys and values of that shape, normed and without positions."""
 
 
 class Pruning(Protocol):
@@ -60,8 +62,45 @@ class Pruning(Protocol):
         """Return the output of the feed-forward network `[b n dim]`, before its gate."""
 
 
-TextCache = list[tuple[Tensor, Tensor]]
-"""Keys and values `[b h t d]` of a prompt, by layer."""
+@dataclass(frozen=True, slots=True)
+class TextKeys:
+    """Keys and values of a prompt in one layer.
+
+    The network was trained to attend to `text_len` tokens, those beyond the prompt being zeros. Their keys and values
+    are all the same, so that one of them stands for the rest, exactly.
+    """
+
+    keys: Tensor
+    """`[b h t d]`"""
+    values: Tensor
+    """`[b h t d]`"""
+    padding: int
+    """Tokens of padding that the last one stands for; 0 where the prompt fills the text."""
+
+    def extended(self, tokens: int) -> TextKeys:
+        """Return the same with so many tokens, more of the padding written out."""
+        more = tokens - self.keys.shape[2]
+        if not more:
+            return self
+        keys, values = (torch.cat([x, x[:, :, -1:].expand(-1, -1, more, -1)], 2) for x in (self.keys, self.values))
+        return TextKeys(keys, values, self.padding - more)
+
+
+TextCache = list[TextKeys]
+"""Keys and values of a prompt, by layer."""
+
+
+def join_texts(texts: Sequence[TextCache]) -> TextCache:
+    """Return the prompts of several rows as one batch."""
+    if len({id(text) for text in texts}) == 1:
+        return texts[0]
+    tokens = max(text[0].keys.shape[2] for text in texts)
+    joined = []
+    for layer in zip(*texts, strict=True):
+        rows = [each.extended(tokens) for each in layer]
+        keys, values = torch.cat([each.keys for each in rows]), torch.cat([each.values for each in rows])
+        joined.append(TextKeys(keys, values, rows[0].padding))
+    return joined
 
 
 class WanNetwork(nn.Module):
@@ -85,14 +124,12 @@ class WanNetwork(nn.Module):
         return Grid(height // self.cfg.patch, width // self.cfg.patch)
 
     def encode_text(self, embeds: Tensor) -> TextCache:
-        """Return keys and values of text features `[b t text_dim]` for cross-attention, once for a prompt.
-
-        Features are padded with zeros to `text_len` tokens, which the network was trained to attend to.
-        """
-        padded = F.pad(embeds, (0, 0, 0, self.cfg.text_len - embeds.shape[1]))
+        """Return keys and values of text features `[b t text_dim]` for cross-attention, once for a prompt."""
+        padding = self.cfg.text_len - embeds.shape[1]
+        padded = F.pad(embeds, (0, 0, 0, min(padding, 1)))
         text = self.text_embedding(padded.to(self.patch_embedding.weight.dtype))
         attentions = (cast(Block, block).cross_attn for block in self.blocks)
-        return [attention.keys_and_values(text) for attention in attentions]
+        return [TextKeys(*attention.keys_and_values(text), padding) for attention in attentions]
 
     def forward(
         self, x: Tensor, timestep: Tensor, text: TextCache, attention: Attention, pruning: Pruning | None = None
@@ -138,7 +175,7 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(cfg.dim, cfg.ffn_dim), nn.GELU("tanh"), nn.Linear(cfg.ffn_dim, cfg.dim))
 
     def forward(
-        self, x: Tensor, times: Tensor, text: tuple[Tensor, Tensor], attention: Attention, pruning: Pruning | None
+        self, x: Tensor, times: Tensor, text: TextKeys, attention: Attention, pruning: Pruning | None
     ) -> Tensor:
         """Return tokens `x [b n dim]` after the block; `times` is `[b f 6 dim]`."""
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = (self.modulation + times).unbind(2)
@@ -148,7 +185,7 @@ class Block(nn.Module):
         else:
             added = pruning.self_attention(self.layer, self.self_attn, seen, attention)
         x = gated(x, added, gate)
-        x = x + self.cross_attn(self.norm3(x), *text)
+        x = x + self.cross_attn(self.norm3(x), text)
         seen = modulated(x, ffn_scale, ffn_shift, self.eps)
         added = self.ffn(seen) if pruning is None else pruning.feed_forward(self.layer, self.ffn, seen)
         return gated(x, added, ffn_gate)
@@ -166,8 +203,8 @@ class SelfAttention(nn.Module):
     def forward(self, layer: int, x: Tensor, attention: Attention) -> Tensor:
         """Return the attention output for tokens `x [b n dim]`."""
         q, k, v = self.norm_q(self.q(x)), self.norm_k(self.k(x)), self.v(x)
-        q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in (q, k, v))
-        added: Tensor = self.o(attention(layer, q, k, v).flatten(2))
+        q, k, v = (by_head(part, self.heads) for part in (q, k, v))
+        added: Tensor = self.o(attention(layer, q, k, v).transpose(1, 2).flatten(2))
         return added
 
 
@@ -182,18 +219,15 @@ class CrossAttention(nn.Module):
 
     def keys_and_values(self, text: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values `[b h t d]` of embedded text `[b t dim]`."""
-        return self._by_head(self.norm_k(self.k(text))), self._by_head(self.v(text))
+        return by_head(self.norm_k(self.k(text)), self.heads), by_head(self.v(text), self.heads)
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def forward(self, x: Tensor, text: TextKeys) -> Tensor:
         """Return the attention output for tokens `x [b n dim]`."""
-        q = self._by_head(self.norm_q(self.q(x)))
-        keys, values = (part.expand(len(q), -1, -1, -1) for part in (keys, values))
-        mixed = F.scaled_dot_product_attention(q, keys, values)
+        q = by_head(self.norm_q(self.q(x)), self.heads)
+        keys, values = (part.expand(len(q), -1, -1, -1) for part in (text.keys, text.values))
+        mixed = attend_padded(q, keys, values, text.padding) if text.padding else attend(q, keys, values)
         added: Tensor = self.o(mixed.transpose(1, 2).flatten(2))
         return added
-
-    def _by_head(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class Head(nn.Module):
@@ -231,7 +265,6 @@ def gated(x: Tensor, added: Tensor, gate: Tensor) -> Tensor:
     return x + (added.unflatten(1, (gate.shape[1], -1)) * gate[:, :, None]).flatten(1, 2)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return the attention of queries `[b n h d]` to keys and values `[b m h d]`, laid out like the queries."""
-    mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-    return mixed.transpose(1, 2)
+def by_head(x: Tensor, heads: int) -> Tensor:
+    """Return tokens `[b n (h d)]` as `[b h n d]`."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)

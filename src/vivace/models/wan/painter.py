@@ -19,7 +19,7 @@ from torch import Tensor
 from vivace.errors import StepError
 from vivace.models.base import Chunk
 from vivace.models.wan.components import Components
-from vivace.models.wan.network import Attention, Pruning, TextCache
+from vivace.models.wan.network import Attention, Pruning, TextCache, join_texts
 from vivace.models.wan.ring import RollingMemory, RowsAttention
 from vivace.models.wan.sampler import Sampler
 from vivace.models.wan.stream_batch import StreamBatch
@@ -147,7 +147,7 @@ class Painter:
         steps, frames = self._timesteps(jobs[0]), jobs[0].source.shape[1]
         source = torch.cat([job.source for job in jobs])
         beside = source if self._on_channels else None
-        text = _joined([job.text for job in jobs])
+        text = join_texts([job.text for job in jobs])
 
         def draw(index: int) -> Tensor:
             return torch.cat([job.state.noise(index, job.source) for job in jobs])
@@ -218,10 +218,3 @@ class Painter:
 def _rings(jobs: Sequence[Job], frames: int) -> RowsAttention:
     """Return attention of the next `frames` latent frames of each stream over its own ring."""
     return RowsAttention([memory.chunk(frames) for job in jobs for memory in job.state.memories])
-
-
-def _joined(texts: Sequence[TextCache]) -> TextCache:
-    """Return the prompts of several streams as one batch."""
-    if len({id(text) for text in texts}) == 1:
-        return texts[0]
-    return [tuple(torch.cat(parts) for parts in zip(*layer, strict=True)) for layer in zip(*texts, strict=True)]

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from vivace.memory.ring import Ring
-from vivace.models.wan.network import WanConfig, attend
+from vivace.models.wan.attention import attend
+from vivace.models.wan.network import WanConfig
 from vivace.models.wan.rope import Grid, Rotary, Rotation
 
 Positions = Literal["frame", "window"]
@@ -23,13 +24,13 @@ Positions = Literal["frame", "window"]
 
 
 class KvBuffers:
-    """Keys and values of one row, `[2 s n h d]` for each layer."""
+    """Keys and values of one row, `[2 h s n d]` for each layer."""
 
     def __init__(
         self, cfg: WanConfig, slots: int, tokens: int, *, dtype: torch.dtype, device: torch.device | str
     ) -> None:
         """Allocate all of it."""
-        shape = (2, slots, tokens, cfg.heads, cfg.head_dim)
+        shape = (2, cfg.heads, slots, tokens, cfg.head_dim)
         self.slots = slots
         self.layers = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(cfg.layers)]
 
@@ -39,18 +40,16 @@ class KvBuffers:
         return sum(layer.nbytes for layer in self.layers)
 
     def write(self, layer: int, slots: Sequence[int | None], k: Tensor, v: Tensor) -> None:
-        """Write keys and values `[n h d]` of frames to their slots; a frame whose slot is None is dropped."""
+        """Write keys and values `[h n d]` of frames to their slots; a frame whose slot is None is dropped."""
         ring = self.layers[layer]
-        for slot, keys, values in zip(
-            slots, k.unflatten(0, (len(slots), -1)), v.unflatten(0, (len(slots), -1)), strict=True
-        ):
+        frames = torch.stack([k, v]).unflatten(2, (len(slots), -1)).unbind(2)
+        for slot, frame in zip(slots, frames, strict=True):
             if slot is not None:
-                ring[0, slot] = keys
-                ring[1, slot] = values
+                ring[:, :, slot] = frame
 
     def read(self, layer: int, slots: int) -> tuple[Tensor, Tensor]:
-        """Return a view of the keys and values of the first slots, `[m h d]` each."""
-        keys, values = self.layers[layer][:, :slots].flatten(1, 2).unbind(0)
+        """Return a view of the keys and values of the first slots, `[h m d]` each."""
+        keys, values = self.layers[layer][:, :, :slots].flatten(2, 3).unbind(0)
         return keys, values
 
     def copy_from(self, other: KvBuffers) -> None:
@@ -79,12 +78,12 @@ class RowCall:
     """Indices of the tokens in those slots that are attended to; None is all."""
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Write, then attend; all are `[n h d]`."""
+        """Write, then attend; all are `[h n d]`."""
         self.buffers.write(layer, self.slots, k, v)
         keys, values = self.buffers.read(layer, self.filled)
         keys = self.keys(keys)
         if self.seen is not None:
-            keys, values = keys[self.seen], values[self.seen]
+            keys, values = keys[:, self.seen], values[:, self.seen]
         return attend(self.query(q)[None], keys[None], values[None])[0]
 
 
@@ -102,10 +101,10 @@ class PartCall:
     """Rotation of the past."""
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend; all are `[n h d]`."""
+        """Attend; all are `[h n d]`."""
         keys, values = self.buffers.read(layer, self.filled)
-        keys = torch.cat([self.keys(keys[self.past]), self.query(k)])
-        values = torch.cat([values[self.past], v])
+        keys = torch.cat([self.keys(keys[:, self.past]), self.query(k)], 1)
+        values = torch.cat([values[:, self.past], v], 1)
         return attend(self.query(q)[None], keys[None], values[None])[0]
 
 
@@ -113,7 +112,7 @@ class Row(Protocol):
     """One row in one call."""
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Return the attention of the row; all are `[n h d]`."""
+        """Return the attention of the row; all are `[h n d]`."""
 
 
 class RowsAttention:

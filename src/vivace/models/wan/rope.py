@@ -34,14 +34,14 @@ class Rotation:
     """The rotation of every token's pairs."""
 
     turns: Tensor
-    """`[n 1 d/2]` complex64, of length 1."""
+    """`[n d/2]` complex64, of length 1."""
 
     def __getitem__(self, tokens: Tensor | slice) -> Rotation:
         """Return the rotation of some tokens."""
         return Rotation(self.turns[tokens])
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return `x [… n h d]` rotated, computed in float32."""
+        """Return `x [… n d]` rotated, computed in float32."""
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
         return torch.view_as_real(pairs * self.turns).flatten(-2).to(x.dtype)
 
@@ -71,7 +71,7 @@ class Rotary:
         time = torch.outer(torch.tensor(list(positions), dtype=torch.float64), self._time)
         frames, tokens = len(time), len(self._plane)
         angles = torch.cat([time[:, None].expand(-1, tokens, -1), self._plane[None].expand(frames, -1, -1)], -1)
-        angles = angles.flatten(0, 1)[:, None]
+        angles = angles.flatten(0, 1)
         return Rotation(torch.complex(angles.cos().float(), angles.sin().float()).to(self._device))
 
 

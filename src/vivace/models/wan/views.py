@@ -13,7 +13,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from vivace.models.wan.network import attend
+from vivace.models.wan.attention import attend
 from vivace.models.wan.rope import Rotary, Rotation
 
 Span = tuple[int, int]
@@ -82,8 +82,8 @@ class ClipAttention:
         mixed = torch.empty_like(q)
         for view in self._views:
             mine = self._span(view.frames)
-            keys, values = (torch.cat([part[:, self._span(span)] for span in view.seen], 1) for part in (k, v))
-            mixed[:, mine] = attend(q[:, mine], keys, values)
+            keys, values = (torch.cat([part[:, :, self._span(span)] for span in view.seen], 2) for part in (k, v))
+            mixed[:, :, mine] = attend(q[:, :, mine], keys, values)
         return mixed
 
     def _span(self, span: Span) -> slice:
