@@ -110,6 +110,8 @@ class SpeedFlags:
     ] = None
     """Frame rates at which concurrent sessions are counted at the first size. Default: 15 and 24; of a large model
     none."""
+    plain: Annotated[bool, Parameter(group=PROTOCOL, negative=(), show_default=False)] = False
+    """Measure a large model's step against its plain form, as published, and nothing else."""
 
 
 @Parameter(name="*")
@@ -220,6 +222,10 @@ def speed_options(
     )
     if subject.heavy:
         options = heavy_options(options, subject.plain_spec())
+    if flags.plain:
+        if options.plain is None:
+            raise UsageError("--plain: there is a plain form of live2diff and of the Wan models; choose one by --model")
+        options = replace(options, plain_alone=True)
     if flags.size is not None:
         options = replace(options, cases=tuple(SpeedCase(parse_size(text)) for text in flags.size))
     if flags.mask or source is not None:

@@ -15,8 +15,9 @@ from timing_fakes import AtHand, job_of
 from vivace.bench.inputs.loops import render_loop
 from vivace.bench.job import Found, Job, run_job
 from vivace.bench.speed.benchmark import speed_metrics
+from vivace.bench.speed.denoisers import Live2DiffDenoiser
 from vivace.bench.speed.flops import unet_flops
-from vivace.bench.speed.network import MODEL_STAGES, Runs, network, ratio, take_turns
+from vivace.bench.speed.network import Runs, network, ratio, take_turns
 from vivace.bench.speed.run import request_of
 from vivace.bench.systems.plain import make_plain
 from vivace.bench.systems.subject import Subject
@@ -28,6 +29,7 @@ from vivace.models.live2diff.motion import ClipContext
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 SIZE = (64, 64)
+MODEL_STAGES = Live2DiffDenoiser.stages
 
 
 def looked_into(**changes: object) -> Found:

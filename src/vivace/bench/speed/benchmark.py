@@ -16,7 +16,6 @@ from vivace.bench.document import Measurement, MetricInfo, MetricTable, NotRun
 from vivace.bench.job import TURNS, Found, Job, run_job, take_turns
 from vivace.bench.speed.growth import EARLY_FRAME
 from vivace.bench.speed.growth import MIN_FRAMES as MIN_LONG_FRAMES
-from vivace.bench.speed.network import MODEL_STAGES
 from vivace.bench.speed.run import LEAST_FRAMES, OVERHEAD, WARMUP_FRAMES
 from vivace.bench.stats.values import PERCENTILES
 from vivace.bench.systems.system import SystemSpec
@@ -100,6 +99,8 @@ class SpeedOptions:
     """Time after which enough frames have been timed, even if fewer than `frames`, s; None times all of them."""
     plain: SystemSpec | None = None
     """The same model in its plain form, measured alternately; enables the network measurements."""
+    plain_alone: bool = False
+    """True to measure the two forms alone."""
     against: SystemSpec | None = None
     """Another system, measured alternately with this one."""
     turns: int = TURNS
@@ -181,7 +182,7 @@ def _measure(options: SpeedOptions, report: Report, run: RunJob, findings: Findi
     from vivace.bench.inputs.loops import render_clip
 
     settings = asdict(options)
-    for name in ("system", "cases", "plain", "against", "turns"):
+    for name in ("system", "cases", "plain", "plain_alone", "against", "turns"):
         del settings[name]
     with tempfile.TemporaryDirectory(prefix="vivace-bench-") as folder:
         for place, case in enumerate(options.cases):
@@ -190,7 +191,7 @@ def _measure(options: SpeedOptions, report: Report, run: RunJob, findings: Findi
             if not clip.exists():
                 report(0, 1, f"a clip of {_times(size)}")
                 render_clip(clip, size, options.warmup_frames + options.frames, options.seed)
-            tasks = {"run:pace": name}
+            tasks = {} if options.plain_alone else {"run:pace": name}
             if options.plain is not None:
                 tasks["network:network"] = f"{name} network"
             if place == 0 and options.long_frames is not None:
@@ -246,7 +247,7 @@ def speed_metrics() -> dict[str, MetricInfo]:
     for share in PERCENTILES:
         meaning = f"{share} % of model steps alone take at most this, nothing else running."
         add(f"model_step_ms_p{share}", f"Model step p{share}", "ms", meaning)
-    for stage in MODEL_STAGES:
+    for stage in ("depth", "encode", "unet", "denoise", "context", "decode"):
         for share in PERCENTILES:
             meaning = f"{share} % of model steps spend at most this of the device's time in {stage}."
             add(f"model_{stage}_ms_p{share}", f"Model {stage} p{share}", "ms", meaning)
@@ -263,14 +264,22 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "Median step of the plain eager form over that of this one, taking turns in one process.",
         "higher",
     )
-    add("unet_times_plain", "UNet, times as fast as plain", "x", "The same of the UNet's stage alone.", "higher")
-    add(
-        "unet_tflop",
-        "UNet work",
-        "TFLOP",
-        "Floating-point operations the UNet is defined to do for a frame, all rows, an addition counted for itself.",
-    )
-    add("unet_tflops", "UNet rate", "TFLOP/s", "That work over the median time of the UNet's stage.", "higher")
+    for stage, name, of in (("unet", "UNet", "a frame, all rows"), ("denoise", "Denoising", "a chunk, all steps")):
+        meaning = f"The same of the stage {stage} alone."
+        add(f"{stage}_times_plain", f"{name}, times as fast as plain", "x", meaning, "higher")
+        meaning = (
+            f"Floating-point operations of the network for {of}, by its definition, an addition counted for itself."
+        )
+        add(f"{stage}_tflop", f"{name}: work", "TFLOP", meaning)
+        meaning = f"That work over the median time of the stage {stage}."
+        add(f"{stage}_tflops", f"{name}: rate", "TFLOP/s", meaning, "higher")
+        add(f"{stage}_matrix_share", f"{name}: share of matrix rate", "", "That rate over the matrix rate.", "higher")
+    meaning = "The most memory the process held with one stream, before the plain form was loaded."
+    add("model_peak_resident_mib", "Peak memory of the model", "MiB", meaning)
+    meaning = "Weights of the denoising network and the KV ring of one stream, as they are defined."
+    add("weights_and_ring_mib", "Weights and ring", "MiB", meaning)
+    meaning = "Peak memory of the model over weights and ring; Python and torch take a share of it."
+    add("peak_over_weights_and_ring", "Peak over weights and ring", "x", meaning)
     add(
         "matrix_tflops",
         "Matrix rate",
@@ -278,7 +287,6 @@ def speed_metrics() -> dict[str, MetricInfo]:
         "The fastest of many products of large square matrices, same device and precision, same process.",
         "higher",
     )
-    add("unet_matrix_share", "UNet of matrix rate", "", "UNet rate over matrix rate.", "higher")
     for stage in STAGES:
         for share in PERCENTILES:
             meaning = f"{share} % of frames spend at most this in the stage {stage} (right to 1 %)."

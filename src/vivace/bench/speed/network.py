@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from vivace.bench.inputs.loops import render_loop
 from vivace.bench.job import Found, Job, Report
+from vivace.bench.speed.denoisers import denoiser_of
+from vivace.bench.speed.memory import MIB, peak_resident_mib
 from vivace.bench.speed.run import request_of
 from vivace.bench.speed.sessions import Session
 from vivace.bench.stats.values import BLOCKS, Value, percentile, percentile_values
@@ -21,33 +23,14 @@ from vivace.errors import UsageError
 from vivace.media.frame import Rgb
 
 if TYPE_CHECKING:
-    from typing import Self
-
-    import torch
-
     from vivace.models.base import StreamModel
-    from vivace.models.live2diff.components import Components
-    from vivace.models.live2diff.unet import Live2DiffUNet
-    from vivace.runtime.torch.stages import StageTimer
 
-    class DiffusionModel(StreamModel[Any], Protocol):
-        """Model whose stages are timed."""
-
-        timer: StageTimer
-        components: Components
-
-
-MODEL_STAGES = ("depth", "encode", "unet", "decode")
-PLAIN_OPTIONS = {"anchor_joint": False}
-"""Options of the plain form: copied anchors, whose timed steps cost the same while the warm-up is far shorter."""
 LEAST_TURNS = 4
 """Fewest turns of each form, however long they take."""
-PLAIN_WARMUP_STEPS = 2
-"""Warm-up steps of the plain form besides the lag; it compiles nothing, and its steps cost the same from the first."""
 
 
 def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Found:
-    """Time steps and stages of a model and its plain form, alternately; relate the UNet to the device's peak rate.
+    """Time steps and stages of a model and its plain form, alternately; relate its network to the device's peak rate.
 
     `job.settings`: `case`, `size`, `fps`, `frames`, `warmup_frames`, `budget_s`, `prompt`, `seed`.
     """
@@ -62,29 +45,37 @@ def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Fo
 
     system = job.system.load()
     ours = Runs(system, request, pictures, clock)
-    ours.warm_up(warmup, lambda done: report(done, total))
-    found, device = Found(system.about), ours.model.components.unet.conv_in.weight.device
+    main, device = ours.denoiser.main, ours.denoiser.device
+    ours.warm_up(ours.denoiser.warmup_steps(warmup, plain=False), lambda done: report(min(done, warmup), total))
+    found = Found(system.about)
     found.values += [Value(metric, case, mib) for metric, mib in gpu_peak_mib(device).items()]
+    if (needed := ours.denoiser.needed_nbytes(request.size)) is not None:
+        peak = peak_resident_mib()
+        found.values += [
+            Value("model_peak_resident_mib", case, peak),
+            Value("weights_and_ring_mib", case, needed / MIB),
+            Value("peak_over_weights_and_ring", case, peak * MIB / needed),
+        ]
 
     plain_system = job.plain.load()
-    plain = Runs(plain_system, request, pictures, clock, PLAIN_OPTIONS)
-    with SeenCall(plain.model.components.unet) as seen:
-        plain.warm_up(PLAIN_WARMUP_STEPS + plain.lag, lambda _: report(warmup, total))
+    plain = Runs(plain_system, request, pictures, clock, ours.denoiser.plain_options)
+    with plain.denoiser.watch():
+        plain.warm_up(plain.denoiser.warmup_steps(warmup, plain=True), lambda _: report(warmup, total))
     take_turns(ours, plain, frames, budget_s, lambda done: report(warmup + done, total))
-    hitch_ms = ours.anchoring_ms(ours.lag + 2)
+    if ours.sets_anchors:
+        found.values.append(Value("anchor_step_ms", case, ours.anchoring_ms(ours.lag + 2)))
 
-    tflop = seen.flops() / 1e12
-    tflops = tflop / (percentile(ours.stage_ms("unet"), 50) / 1000.0)
+    tflop = plain.denoiser.flops() / 1e12
+    tflops = tflop / (percentile(ours.stage_ms(main), 50) / 1000.0)
     rate = matrix_tflops(device, ours.model.runtime.precision)
     found.values += [
         *ours.values(case),
-        Value("anchor_step_ms", case, hitch_ms),
-        Value("unet_tflop", case, tflop),
-        Value("unet_tflops", case, tflops),
+        Value(f"{main}_tflop", case, tflop),
+        Value(f"{main}_tflops", case, tflops),
         Value("matrix_tflops", case, rate),
-        Value("unet_matrix_share", case, tflops / rate),
+        Value(f"{main}_matrix_share", case, tflops / rate),
         ratio("times_plain", case, plain.rounds, ours.rounds, "step"),
-        ratio("unet_times_plain", case, plain.rounds, ours.rounds, "unet"),
+        ratio(f"{main}_times_plain", case, plain.rounds, ours.rounds, main),
     ]
     found.beside[job.plain.name] = Found(plain_system.about, plain.values(case))
     report(total, total)
@@ -107,7 +98,8 @@ class Runs:
         options: Mapping[str, bool] | None = None,
     ) -> None:
         """Open a session; `options` that the model lacks are ignored."""
-        self.model = cast("DiffusionModel", system.model)
+        self.model = cast("StreamModel[Any]", system.model)
+        self.denoiser = denoiser_of(self.model, request.size)
         known = {option.name for option in self.model.spec.options}
         given = {name: value for name, value in (options or {}).items() if name in known}
         self.lag = self.model.spec.output_lag_frames
@@ -125,13 +117,18 @@ class Runs:
 
     def take_turn(self, seconds: float, most: int) -> None:
         """Time steps for a duration, at least one and at most `most`."""
-        self.model.timer.enabled = True
+        self.denoiser.timer.enabled = True
         times: list[float] = []
         began_s = self.clock()
         while len(times) < most and (not times or self.clock() - began_s < seconds):
             times.append(self._step())
-        self.model.timer.enabled = False
-        self.rounds.append({"step": times, **self.model.timer.take()})
+        self.denoiser.timer.enabled = False
+        self.rounds.append({"step": times, **self.denoiser.timer.take()})
+
+    @property
+    def sets_anchors(self) -> bool:
+        """True where a step can be asked to set anchors anew."""
+        return any(option.name in ("anchor", "anchor_every") for option in self.model.spec.options)
 
     def anchoring_ms(self, steps: int) -> float:
         """Return the slowest step's time, ms, while anchors are rebuilt on request, one row per step."""
@@ -148,7 +145,7 @@ class Runs:
     def values(self, case: str) -> list[Value]:
         """Return percentiles of the steps and of every stage."""
         values = percentile_values("model_step_ms", case, self.stage_ms("step"))
-        for stage in MODEL_STAGES:
+        for stage in self.denoiser.stages:
             values += percentile_values(f"model_{stage}_ms", case, self.stage_ms(stage))
         return values
 
@@ -158,33 +155,6 @@ class Runs:
         began_s = self.clock()
         self.model.step([self._session.state], [chunk])
         return (self.clock() - began_s) * 1000.0
-
-
-class SeenCall:
-    """Recorder of the shapes a network is called with, while it is entered."""
-
-    def __init__(self, unet: Live2DiffUNet) -> None:
-        self._unet = unet
-        self._shapes: tuple[torch.Size, torch.Size] | None = None
-
-    def __enter__(self) -> Self:
-        self._handle = self._unet.register_forward_pre_hook(self._look)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.remove()
-
-    def _look(self, module: object, inputs: tuple[Any, ...]) -> None:
-        del module
-        latents, _, _, text, _ = inputs
-        self._shapes = latents.shape, text.shape
-
-    def flops(self) -> int:
-        """Return the floating-point operations of the last recorded call."""
-        from vivace.bench.speed.flops import unet_flops
-
-        assert self._shapes is not None, "the network was not called"
-        return unet_flops(self._unet.cfg, *self._shapes)
 
 
 def take_turns(ours: Runs, plain: Runs, frames: int, budget_s: float | None, tell: Callable[[int], object]) -> None:

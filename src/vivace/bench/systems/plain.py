@@ -24,7 +24,7 @@ from vivace.models.live2diff.ring import HEADS
 from vivace.models.live2diff.unet import Attention, SelfAttention, SpatialTransformer, TextAttention
 
 if TYPE_CHECKING:
-    from vivace.bench.speed.network import DiffusionModel
+    from vivace.models.live2diff.model import Live2DiffModel
 
 
 class PlainTemporalAttention(TemporalAttention):
@@ -131,7 +131,7 @@ def open_plain(
     chosen = LoadOptions.from_dict(options or {})
     on_gpu = torch.cuda.is_available() if chosen.device is None else chosen.device != "cpu"
     chosen = replace(chosen, precision="f16" if on_gpu else "f32")
-    loaded = cast("DiffusionModel", load_model(model, runtime="eager", threads=threads, options=chosen))
+    loaded = cast("Live2DiffModel", load_model(model, runtime="eager", threads=threads, options=chosen))
     for part in (loaded.components.unet, loaded.components.autoencoder, loaded.components.detector):
         if isinstance(part, nn.Module):
             make_plain(part)

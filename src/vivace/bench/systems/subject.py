@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from vivace.bench.systems.system import System
     from vivace.models.base import StreamModel
 
-PLAIN_FORMS = {"live2diff": "vivace.bench.systems.plain:open_plain"}
-"""Opener of the plain form of a family's model, as it was published, against which speed-ups are measured."""
+PLAIN_FORMS = {
+    "live2diff": "vivace.bench.systems.plain:open_plain",
+    "wan": "vivace.bench.systems.plain_wan:open_plain",
+}
+"""What opens the plain form of a family's model, in which it was published, to measure a speed-up against."""
 
 
 @dataclass(frozen=True, slots=True)

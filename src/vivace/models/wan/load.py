@@ -21,7 +21,7 @@ from vivace.checkpoints.filling import empty, fill
 from vivace.checkpoints.lora import UNET_PREFIX, LoraStack, Merge
 from vivace.checkpoints.random_weights import randomise
 from vivace.checkpoints.tensors import Stored, TensorFile
-from vivace.errors import UsageError
+from vivace.errors import BackendUnavailableError, UsageError
 from vivace.models.base import RuntimeInfo, StreamModel
 from vivace.models.loading import LoadOptions
 from vivace.models.user_loras import given_loras
@@ -38,6 +38,7 @@ from vivace.models.wan.taehv import Taehv, TaehvConfig
 from vivace.models.wan.text import HashText, UmT5, WanPrompts, find_text, load_umt5
 from vivace.models.wan.vae import VaeConfig, WanVae
 from vivace.runtime.torch.device import TorchDevice, open_device
+from vivace.runtime.torch.packed import pack
 from vivace.runtime.torch.precision import DTYPES, choose_precision
 
 UMT5_XXL: Mapping[str, Any] = {
@@ -86,8 +87,31 @@ def _load(
         torch.set_num_threads(threads)
     precision = options.precision or choose_precision(device.torch, on_cuda="bf16")
     components = load_components(profile, options, device.torch, DTYPES[precision])
+    runtime = choose_runtime(runtime, device.torch, precision, can_change=bool(components.loras))
+    if runtime == "packed":
+        pack(components.network.blocks)
     name = device.name if device.torch.type == "cuda" else f"{device.name}, {torch.get_num_threads()} threads"
-    return WanModel(components, device, info=RuntimeInfo(runtime or "eager", name, precision))
+    return WanModel(components, device, info=RuntimeInfo(runtime, name, precision))
+
+
+def choose_runtime(runtime: str | None, device: torch.device, precision: str, *, can_change: bool) -> str:
+    """Return the runtime asked for, or the fastest for weights of a precision on a device.
+
+    Args:
+        runtime: one of the family's.
+        device: of the weights.
+        precision: of the weights.
+        can_change: true where LoRAs may be weighed anew, which packed weights cannot follow.
+
+    Raises:
+        BackendUnavailableError: packed weights that cannot be.
+    """
+    packs = device.type == "cpu" and precision == "bf16" and not can_change
+    if runtime == "packed" and not packs:
+        raise BackendUnavailableError(
+            "weights are packed on a CPU in bf16, and without LoRAs of one's own; the runtime eager takes any"
+        )
+    return runtime or ("packed" if packs else "eager")
 
 
 def load_components(

@@ -16,6 +16,7 @@ from typing import Protocol, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vivace.models.wan.attention import attend, attend_padded
 from vivace.models.wan.rope import Grid
@@ -43,6 +44,11 @@ class WanConfig:
     def head_dim(self) -> int:
         """Channels of one head."""
         return self.dim // self.heads
+
+    def parameters(self) -> int:
+        """Return the number of weights."""
+        with torch.device("meta"):
+            return sum(parameter.numel() for parameter in WanNetwork(self).parameters())
 
 
 class Attention(Protocol):
@@ -109,6 +115,8 @@ class WanNetwork(nn.Module):
     def __init__(self, cfg: WanConfig) -> None:
         super().__init__()
         self.cfg = cfg
+        self.recompute = False
+        """True to keep no activations of blocks for gradients, and compute them again (gradient checkpointing)."""
         patch = (1, cfg.patch, cfg.patch)
         self.patch_embedding = nn.Conv3d(cfg.in_channels, cfg.dim, patch, patch)
         self.text_embedding = nn.Sequential(
@@ -146,7 +154,8 @@ class WanNetwork(nn.Module):
         tokens, times = self.embed(x, timestep)
         modulation = self.time_projection(times).unflatten(-1, (6, -1))
         for block, cached in zip(self.blocks, text, strict=True):
-            tokens = block(tokens, modulation, cached, attention, pruning)
+            given = (tokens, modulation, cached, attention, pruning)
+            tokens = checkpoint(block, *given, use_reentrant=False) if self.recompute else block(*given)
         return self.unpatch(self.head(tokens, times), x.shape[-2:])
 
     def embed(self, x: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:

@@ -119,11 +119,11 @@ class RowsAttention:
     """Self-attention of a batch of rows, each over its own memory."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        self._rows = rows
+        self.rows = rows
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Return the attention of all rows, see `network.Attention`."""
-        rows = zip(self._rows, q, k, v, strict=True)
+        rows = zip(self.rows, q, k, v, strict=True)
         return torch.stack([row(layer, *qkv) for row, *qkv in rows])
 
 
