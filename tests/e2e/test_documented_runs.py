@@ -16,6 +16,7 @@ from cyclopts import CycloptsError
 from PIL import Image
 
 import live2diff_mirror
+import wan_mirror
 from documented import ROOT, all_shown
 from e2e.helpers import CLIP_SIZE, Vivace, write_scene
 from media.clips import beep, write_clip
@@ -143,6 +144,9 @@ SLOW = {
     "vivace bench speed --size 256x256 --long 20000": "bench speed --size 64x64 --long 500 --frames 20 --no-sessions",
     "vivace bench speed --size 1280x720 --source 1920x1080 --mask --long 0 --no-sessions": AGAINST,
     "vivace bench speed --size 1280x720 --mask --long 0 --no-sessions --against ../before": AGAINST,
+    "vivace bench speed --model liveedit --random-weights --size 320x192 --plain": (
+        "bench speed --model wan/liveedit.toml --random-weights --size 64x64 --plain --frames 10 --threads 1"
+    ),
     "vivace bench speed --model live2diff --random-weights --size 512x512 --steps 2 --json live2diff.json": (
         f"bench speed {TINY} {SPEED} --json live2diff.json"
     ),
@@ -299,6 +303,9 @@ def test_a_long_command_runs_to_its_end_in_a_short_form(desk: Path, form: str) -
     if "tiny/" in form:
         (desk / "tiny").mkdir()
         live2diff_mirror.write(desk / "tiny")
+    if "wan/" in form:
+        (desk / "wan").mkdir()
+        wan_mirror.write("liveedit", desk / "wan")
     for step in form.split(" && "):
         program, *arguments = shlex.split(step)
         if program.endswith(".py"):

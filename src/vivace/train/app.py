@@ -19,10 +19,13 @@ from vivace.train.processes import train_in_processes
 from vivace.train.targets import bake
 
 app = App(
-    name="train", help="Train the embedded model: `mini` does everything, the others are its steps.", help_epilogue=""
+    name="train",
+    help="Train the embedded model (`mini` does everything, others are its steps), or a LoRA.",
+    help_epilogue="",
 )
 app.command("vivace.train.classifier.commands:app", name="classifier")
 app.command("vivace.train.looks.commands:app", name="looks")
+app.command("vivace.train.lora.commands:app", name="lora")
 app.command("vivace.train.regions.commands:app", name="regions")
 console = Console(stderr=True)
 CORES = os.cpu_count() or 1

@@ -63,6 +63,7 @@ def test_a_steady_session_has_its_age_and_nothing_else() -> None:
     assert near(values["backlog_s_per_min"], 0, scale=60.0)
     assert values["shown_fps"] == pytest.approx(FPS)
     assert values["gap_ms_p99"] == pytest.approx(40.0)
+    assert values["gap_periods_p95"] == pytest.approx(1.0)
     assert values["live_first_frame_s"] == pytest.approx(0.51)
 
 

@@ -20,10 +20,9 @@ from vivace.checkpoints.hub import plan, pull
 from vivace.checkpoints.profile import Profile
 from vivace.errors import BackendUnavailableError, CheckpointError, UsageError
 from vivace.models import describe, load_model
-from vivace.models.live2diff import choose
 from vivace.models.live2diff import load as module
 from vivace.models.live2diff.autoencoder import TINY
-from vivace.models.live2diff.choose import COMPILES, choose_mode, steps_of
+from vivace.models.live2diff.choose import steps_of
 from vivace.models.live2diff.components import Components
 from vivace.models.live2diff.detector import DETECTOR
 from vivace.models.live2diff.load import load_components
@@ -31,6 +30,8 @@ from vivace.models.live2diff.text import ClipText
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.live2diff.window import row_window
 from vivace.models.loading import LoadOptions
+from vivace.runtime.torch import choose
+from vivace.runtime.torch.choose import COMPILES, choose_mode
 from vivace.runtime.torch.device import open_device
 
 CPU = torch.device("cpu")

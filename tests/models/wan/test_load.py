@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKLWan
 from safetensors.torch import save_file
 from transformers import UMT5EncoderModel
 
 import wan_mirror as toy
+from tolerance import near
 from vivace.checkpoints import converted
 from vivace.checkpoints.files import Places
+from vivace.checkpoints.filling import empty, fill
 from vivace.checkpoints.hub import plan, pull
 from vivace.checkpoints.profile import Profile
 from vivace.checkpoints.tensors import open_tensors
@@ -26,6 +29,7 @@ from vivace.models import describe
 from vivace.models.base import Chunk, RuntimeInfo
 from vivace.models.check import check_files
 from vivace.models.loading import LoadOptions
+from vivace.models.wan.checkpoint import find_vae
 from vivace.models.wan.components import Components
 from vivace.models.wan.load import Widths, load_components
 from vivace.models.wan.lora import read_wan_lora
@@ -33,6 +37,7 @@ from vivace.models.wan.model import WanModel
 from vivace.models.wan.network import WanConfig
 from vivace.models.wan.profile import WanProfile
 from vivace.models.wan.text import HashText, UmT5, WanPrompts, find_text, read_tokenizer
+from vivace.models.wan.vae import FeatureCache, VaeConfig, WanVae
 from vivace.runtime.torch.device import open_device
 
 CPU = torch.device("cpu")
@@ -94,6 +99,32 @@ def test_every_shipped_profile_says_what_it_is() -> None:
         assert all(spec.licence for spec in profile.files.values())
         widths = Widths(profile)
         assert widths.transformer == WanConfig(in_channels=32 if name == "liveedit" else 16)
+
+
+def test_the_large_transformer_is_a_style() -> None:
+    profile = describe("streamdiffusionv2")
+    assert isinstance(profile, WanProfile)
+    large = Widths(profile, profile.chosen("14b")).transformer
+    assert large == WanConfig(dim=5120, ffn_dim=13824, heads=40, layers=40)
+    assert large.head_dim == Widths(profile).transformer.head_dim == 128
+    assert [spec.role for spec in profile.needed(profile.style("14b")) if "wan_causal" in spec.path] == ["base"]
+    with torch.device("meta"):
+        assert large.parameters() == pytest.approx(14.3e9, rel=0.01)
+
+
+def test_the_autoencoder_of_diffusers_is_read_and_gives_its_numbers(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        theirs = AutoencoderKLWan(base_dim=8).requires_grad_(False).eval()
+    path = tmp_path / "diffusion_pytorch_model.safetensors"
+    save_file({name: value.contiguous() for name, value in theirs.state_dict().items()}, path)
+    ours = empty(WanVae, VaeConfig(width=8), CPU, torch.float32)
+    fill(ours, find_vae(open_tensors(path), ours))
+    pictures = torch.rand(1, 5, 3, 32, 48, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    latents = theirs.encode(pictures.transpose(1, 2)).latent_dist.mode()
+    assert near(ours.encode(pictures, FeatureCache()), latents.transpose(1, 2))
+    shown = ours.decode(latents.transpose(1, 2), FeatureCache())
+    assert near(shown.clamp(-1, 1), theirs.decode(latents).sample.transpose(1, 2))
 
 
 def test_the_averaged_weights_are_taken_and_converted_once(

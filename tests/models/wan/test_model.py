@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,14 @@ import torch
 
 import wan_mirror as toy
 from vivace.errors import CapacityError, ControlError
+from vivace.models import load_model
 from vivace.models.base import Chunk, RuntimeInfo
+from vivace.models.loading import LoadOptions
 from vivace.models.wan import model as module
 from vivace.models.wan.codec import CodecState
 from vivace.models.wan.model import WanModel
+from vivace.models.wan.program import FlowProgram
+from vivace.models.wan.ring import RollingMemory
 from vivace.models.wan.stream_state import WanStream
 
 CPU = torch.device("cpu")
@@ -305,3 +310,48 @@ def test_pictures_of_another_size_are_refused(load: Load) -> None:
         model.step([state], [chunk_of(model, rgb[:, :-1], Told())])
     with pytest.raises(ControlError, match="multiples of 16"):
         model.open((104, 64))
+
+
+@pytest.mark.slow  # compiles the tiny transformer twice
+def test_a_compiled_stream_paints_what_an_eager_one_does(load: Load) -> None:
+    model = load("longlive")
+    compiled = WanModel(model.components, model.device, info=model.runtime, mode="compiled")
+    pictures = clip(model, 7)
+    told = [Told()] * 5 + [Told(INK, options={"prompt_switch": "recache"})] * 2
+    state = compiled.open(SIZE, seed=1)
+    assert state.program is not None
+    with torch.inference_mode():
+        assert not any(memory.count for memory in state.memories if isinstance(memory, RollingMemory))
+    assert alike(joined(run_on(compiled, state, pictures, told)), joined(run(model, pictures, told)))
+
+
+@pytest.mark.parametrize("name", ["longlive", "causal-forcing"])
+def test_a_program_over_a_full_ring_is_the_network(load: Load, name: str) -> None:
+    """As it is recorded on a GPU, run eagerly: what changes from call to call is data at fixed addresses."""
+    model = load(name)
+    pictures = clip(model, 8 if model.spec.chunk_frames > 4 else 24)
+    told = [Told()] * (len(pictures) - 2) + [Told(INK, options={"prompt_switch": "recache"})] * 2
+    state, sampling = model.open(SIZE, seed=1), model.components.checkpoint.sampling
+    shape = (sampling.chunk, SIZE[1] // 8, SIZE[0] // 8)
+    [memory] = state.memories
+    state.program = FlowProgram(model.components.network, memory.buffers, shape, model.device, "eager")
+    calls: list[int] = []
+    program = state.program._program
+    state.program._program = lambda: (calls.append(1), program())  # type: ignore[assignment]
+    assert alike(joined(run_on(model, state, pictures, told)), joined(run(model, pictures, told)))
+    full = len(pictures) - -(-sampling.window // sampling.chunk) + 1
+    assert len(calls) >= 2 * full
+
+
+@pytest.mark.gpu
+def test_a_recorded_stream_paints_what_an_eager_one_does(mirrors: dict[str, Path]) -> None:
+    eager, recorded = (
+        load_model(str(mirrors["longlive"]), runtime=runtime, options=LoadOptions(random_weights=True, device="cuda"))
+        for runtime in ("eager", "compiled")
+    )
+    assert isinstance(recorded, WanModel)
+    assert recorded.runtime.runtime == "compiled"
+    assert isinstance(eager, WanModel)
+    pictures = clip(eager, 8)
+    first, second = (joined(run(model, pictures)) for model in (eager, recorded))
+    assert np.abs(first.astype(int) - second.astype(int)).mean() < 2, "bf16 rounds differently, and nothing more"

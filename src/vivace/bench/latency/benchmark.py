@@ -142,6 +142,7 @@ def latency_metrics() -> dict[str, MetricInfo]:
     )
     add("jitter_ms_std", "Jitter", "ms", "Standard deviation of the time from one picture shown to the next.")
     add("gap_ms_p99", "Gap p99", "ms", "99 % of pictures follow the one before within this.")
+    add("gap_periods_p95", "Gap p95 in periods", "", "95 % of pictures follow within so many periods of the camera.")
     add(
         "deadline_miss_share",
         "Deadline misses",

@@ -148,7 +148,8 @@ def _rhythm(case: str, take: Take, steady: Sequence[Shown]) -> list[Value]:
     """Return figures of the gaps between consecutive pictures."""
     gaps_ms = [1000.0 * (after.shown_s - before.shown_s) for before, after in pairwise(steady)]
     if not gaps_ms:
-        return [Value(name, case, None) for name in ("jitter_ms_std", "gap_ms_p99", "stalls_per_min", "shown_fps")]
+        names = ("jitter_ms_std", "gap_ms_p99", "gap_periods_p95", "stalls_per_min", "shown_fps")
+        return [Value(name, case, None) for name in names]
     stall_ms = STALL_PERIODS * take.period_s * 1000.0 + TOLERANCE_S * 1000.0
 
     def stalls_per_min(some: Sequence[float]) -> float:
@@ -157,6 +158,7 @@ def _rhythm(case: str, take: Take, steady: Sequence[Shown]) -> list[Value]:
     return [
         over_blocks("jitter_ms_std", case, gaps_ms, pstdev),
         over_blocks("gap_ms_p99", case, gaps_ms, lambda some: spread(some).p99),
+        over_blocks("gap_periods_p95", case, gaps_ms, lambda some: spread(some).p95 / (1000.0 * take.period_s)),
         over_blocks("stalls_per_min", case, gaps_ms, stalls_per_min),
         over_blocks("shown_fps", case, gaps_ms, lambda some: 1000.0 * len(some) / max(sum(some), 1e-9)),
         _repeated(case, take, steady),

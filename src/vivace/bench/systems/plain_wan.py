@@ -82,7 +82,7 @@ def _attend(row: RowCall, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor
 
 def _rotate(rotation: Rotation, x: Tensor) -> Tensor:
     pairs = torch.view_as_complex(x.double().unflatten(-1, (-1, 2)))  # type: ignore[no-untyped-call]
-    return torch.view_as_real(pairs * rotation.turns.to(torch.complex128)).flatten(-2).to(x.dtype)
+    return torch.view_as_real(pairs * torch.view_as_complex(rotation.turns.double())).flatten(-2).to(x.dtype)
 
 
 def _norm(norm: nn.RMSNorm, x: Tensor) -> Tensor:

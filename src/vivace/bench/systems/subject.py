@@ -20,7 +20,7 @@ PLAIN_FORMS = {
     "live2diff": "vivace.bench.systems.plain:open_plain",
     "wan": "vivace.bench.systems.plain_wan:open_plain",
 }
-"""What opens the plain form of a family's model, in which it was published, to measure a speed-up against."""
+"""Opener of the plain form of a family's model, as it was published, against which speed-ups are measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from vivace.models.live2diff import autoencoder as autoencoders
 from vivace.models.live2diff import motion, window
 from vivace.models.live2diff.autoencoder import FullConfig, TinyConfig, load_full, load_tiny
 from vivace.models.live2diff.checkpoint import find_motion, find_text, find_unet, has_text
-from vivace.models.live2diff.choose import choose_mode, steps_of
+from vivace.models.live2diff.choose import steps_of
 from vivace.models.live2diff.components import Components, StyleInfo
 from vivace.models.live2diff.controls import Guidance
 from vivace.models.live2diff.depth import DETECTOR_SIDE_PX
@@ -52,6 +52,7 @@ from vivace.models.live2diff.text import ClipText, TextConfig
 from vivace.models.live2diff.unet import Live2DiffUNet, UNetConfig
 from vivace.models.loading import LoadOptions
 from vivace.models.user_loras import given_loras
+from vivace.runtime.torch.choose import choose_mode
 from vivace.runtime.torch.device import TorchDevice, open_device
 from vivace.runtime.torch.precision import DTYPES, choose_precision
 

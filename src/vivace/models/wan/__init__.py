@@ -8,7 +8,8 @@ A step of a stream, from the outside in:
 | `stream_state`, `prompt_state` | the state of one stream |
 | `codec`, `vae`, `taehv` | frames to latents and back, piece by piece |
 | `sampler`, `stream_batch`, `motion`, `noise` | a chunk from noise to clean latents, in turn or as rows of a batch |
-| `network`, `rope` | the transformer under its published names; rotary positions for any frame |
+| `network`, `rope`, `attention` | the transformer under its published names; rotary positions for any frame |
+| `program` | the transformer over a full ring, compiled or recorded |
 | `ring`, `anchor_memory` | attention over earlier frames: the KV ring, and StreamDiffusionV2's own |
 | `views`, `mask_cache` | attention within a clip, as in training; LiveEdit's token pruning |
 | `load`, `profile`, `checkpoint`, `lora`, `text`, `inspection` | files and their conventions |

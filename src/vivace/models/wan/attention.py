@@ -18,10 +18,10 @@ MAX_SCORES = 2**22
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Return the attention `[b h n d]` of queries to keys and values `[b h m d]`.
 
-    On a CPU, outside of training, a head is two products of matrices around a softmax: in bf16 these run at the full
-    rate of a product, and torch's fused kernel at a third of it.
+    On a CPU, outside of training and of compiled programs, a head is two products of matrices around a softmax: in
+    bf16 these run at the full rate of a product, and torch's fused kernel at a third of it.
     """
-    if q.device.type != "cpu" or torch.is_grad_enabled():
+    if q.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return F.scaled_dot_product_attention(q, k, v)
     (b, h, n, d), out = q.shape, torch.empty_like(q.transpose(1, 2), memory_format=torch.contiguous_format)
     rows, nothing = max(1, MAX_SCORES // k.shape[2]), q.new_zeros(())

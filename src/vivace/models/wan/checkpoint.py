@@ -1,9 +1,9 @@
-"""Reading the public files: which tensors each must have, under the names of Wan, of diffusers, or of a training run.
+"""The public files, and the tensors that each must have under the names of Wan, of diffusers, or of a training run.
 
 | file | names |
 |---|---|
 | a transformer | Wan's own, with any of the wrappers that training leaves around them; or those of diffusers |
-| the full autoencoder | Wan's own (`Wan2.1_VAE.pth`) |
+| the full autoencoder | Wan's own (`Wan2.1_VAE.pth`); or those of diffusers |
 | TAEHV | its own (`taew2_1`) |
 
 Every file must fit exactly: names, shapes, and nothing left over.
@@ -21,6 +21,7 @@ from vivace.checkpoints.tensors import Stored, TensorFile
 from vivace.errors import CheckpointError
 from vivace.models.wan.network import WanNetwork
 from vivace.models.wan.profile import Weights
+from vivace.models.wan.vae import WanVae
 
 VAE = "the autoencoder of Wan 2.1 (Wan2.1_VAE.pth)"
 TAEHV = "TAEHV for Wan 2.1 (taew2_1)"
@@ -42,6 +43,23 @@ _DIFFUSERS = (
     (r"\.norm2\.", ".norm3."),
     (r"\.ffn\.net\.0\.proj\.", ".ffn.0."),
     (r"\.ffn\.net\.2\.", ".ffn.2."),
+)
+
+_DIFFUSERS_VAE = (
+    (r"^quant_conv\.", "conv1."),
+    (r"^post_quant_conv\.", "conv2."),
+    (r"coder\.conv_in\.", "coder.conv1."),
+    (r"\.norm_out\.", ".head.0."),
+    (r"\.conv_out\.", ".head.2."),
+    (r"\.down_blocks\.", ".downsamples."),
+    (r"\.mid_block\.resnets\.0\.", ".middle.0."),
+    (r"\.mid_block\.attentions\.0\.", ".middle.1."),
+    (r"\.mid_block\.resnets\.1\.", ".middle.2."),
+    (r"(s\.\d+|middle\.\d)\.norm1\.", r"\1.residual.0."),
+    (r"(s\.\d+|middle\.\d)\.conv1\.", r"\1.residual.2."),
+    (r"(s\.\d+|middle\.\d)\.norm2\.", r"\1.residual.3."),
+    (r"(s\.\d+|middle\.\d)\.conv2\.", r"\1.residual.6."),
+    (r"\.conv_shortcut\.", ".shortcut."),
 )
 
 
@@ -92,6 +110,29 @@ def check_name(path: Path, weights: Weights) -> None:
     for part, what in weights.others.items():
         if re.search(rf"(?<![a-z]){re.escape(part)}(?![a-z])", path.name.lower()):
             raise CheckpointError(f"{path} is {what} by its name; expected is {weights.kind}")
+
+
+def find_vae(file: TensorFile, vae: WanVae) -> dict[str, Stored]:
+    """Return where the tensors of the full autoencoder are.
+
+    Raises:
+        CheckpointError: the file is something else.
+    """
+    found = {_vae_name(name, vae.cfg.blocks + 2): Stored(file, name) for name in file.shapes}
+    return fit(found, vae.state_dict(), VAE, file.path)
+
+
+def _vae_name(name: str, level: int) -> str:
+    """Return Wan's own name of an autoencoder's tensor; `level` is the number of modules of a decoder's level."""
+
+    def flat(match: re.Match[str]) -> str:
+        within = level - 1 if match[2] == "upsamplers" else int(match[3])
+        return f"decoder.upsamples.{level * int(match[1]) + within}."
+
+    name = re.sub(r"^decoder\.up_blocks\.(\d+)\.(resnets|upsamplers)\.(\d+)\.", flat, name)
+    for pattern, new in _DIFFUSERS_VAE:
+        name = re.sub(pattern, new, name)
+    return name
 
 
 def find_named(file: TensorFile, module: nn.Module, what: str) -> dict[str, Stored]:

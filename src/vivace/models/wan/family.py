@@ -8,7 +8,7 @@ from vivace.models.wan.controls import FADE_CHUNKS, LOADING, MASK_CACHE, MASK_SH
 
 FAMILY = Family(
     name="wan",
-    runtimes=("packed", "eager"),
+    runtimes=("compiled", "packed", "eager"),
     load="vivace.models.wan.load:load",
     inspector="vivace.models.wan.inspection:Inspector",
     profile="vivace.models.wan.profile:WanProfile",

@@ -9,7 +9,7 @@ from transformers import UMT5EncoderModel
 
 from vivace.checkpoints.tensors import open_tensors
 from vivace.errors import CheckpointError
-from vivace.models.wan.checkpoint import TAEHV, VAE, check_name, find_named, find_transformer
+from vivace.models.wan.checkpoint import TAEHV, check_name, find_named, find_transformer, find_vae
 from vivace.models.wan.load import Widths
 from vivace.models.wan.lora import layer_names, open_lora, read_wan_lora
 from vivace.models.wan.network import WanNetwork
@@ -49,7 +49,7 @@ class Inspector:
                 size = read_tokenizer(path, self._widths.text.vocab_size).get_vocab_size()
                 return f"a tokenizer of {size:,} tokens"
             case "autoencoder":
-                return f"{len(find_named(open_tensors(path), self._vae, VAE))} tensors of the full autoencoder"
+                return f"{len(find_vae(open_tensors(path), self._vae))} tensors of the full autoencoder"
             case "tiny_autoencoder":
                 return f"{len(find_named(open_tensors(path), self._taehv, TAEHV))} tensors of the tiny autoencoder"
         raise CheckpointError(f"{path}: this family has no files of role {role!r}")

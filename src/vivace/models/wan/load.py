@@ -6,7 +6,7 @@ for good on the way, LoRAs of the user can be weighed anew at any time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from vivace.errors import BackendUnavailableError, UsageError
 from vivace.models.base import RuntimeInfo, StreamModel
 from vivace.models.loading import LoadOptions
 from vivace.models.user_loras import given_loras
-from vivace.models.wan.checkpoint import TAEHV, VAE, check_name, find_named, find_transformer
+from vivace.models.wan.checkpoint import TAEHV, check_name, find_named, find_transformer, find_vae
 from vivace.models.wan.codec import Autoencoder, FullCodec, TinyCodec
 from vivace.models.wan.components import Checkpoint, Components
 from vivace.models.wan.family import FAMILY
@@ -37,7 +37,9 @@ from vivace.models.wan.stream_state import WanStream
 from vivace.models.wan.taehv import Taehv, TaehvConfig
 from vivace.models.wan.text import HashText, UmT5, WanPrompts, find_text, load_umt5
 from vivace.models.wan.vae import VaeConfig, WanVae
+from vivace.runtime.torch.choose import choose_mode
 from vivace.runtime.torch.device import TorchDevice, open_device
+from vivace.runtime.torch.graphs import Mode
 from vivace.runtime.torch.packed import pack
 from vivace.runtime.torch.precision import DTYPES, choose_precision
 
@@ -87,31 +89,36 @@ def _load(
         torch.set_num_threads(threads)
     precision = options.precision or choose_precision(device.torch, on_cuda="bf16")
     components = load_components(profile, options, device.torch, DTYPES[precision])
-    runtime = choose_runtime(runtime, device.torch, precision, can_change=bool(components.loras))
+    runtime, mode, notes = choose_runtime(runtime, device.torch, precision, changes=bool(components.loras))
     if runtime == "packed":
         pack(components.network.blocks)
     name = device.name if device.torch.type == "cuda" else f"{device.name}, {torch.get_num_threads()} threads"
-    return WanModel(components, device, info=RuntimeInfo(runtime, name, precision))
+    return WanModel(components, device, info=RuntimeInfo(runtime, name, precision, notes), mode=mode)
 
 
-def choose_runtime(runtime: str | None, device: torch.device, precision: str, *, can_change: bool) -> str:
-    """Return the runtime asked for, or the fastest for weights of a precision on a device.
+def choose_runtime(
+    runtime: str | None, device: torch.device, precision: str, *, changes: bool
+) -> tuple[str, Mode, tuple[str, ...]]:
+    """Return the runtime, the mode of programs and notes for people; the fastest that works if None is asked for.
 
     Args:
-        runtime: one of the family's.
+        runtime: one of the family's, or None.
         device: of the weights.
         precision: of the weights.
-        can_change: true where LoRAs may be weighed anew, which packed weights cannot follow.
+        changes: true where LoRAs may be weighed anew, which packed weights cannot follow.
 
     Raises:
-        BackendUnavailableError: packed weights that cannot be.
+        BackendUnavailableError: the runtime asked for does not work here.
     """
-    packs = device.type == "cpu" and precision == "bf16" and not can_change
+    packs = device.type == "cpu" and precision == "bf16" and not changes
     if runtime == "packed" and not packs:
         raise BackendUnavailableError(
             "weights are packed on a CPU in bf16, and without LoRAs of one's own; the runtime eager takes any"
         )
-    return runtime or ("packed" if packs else "eager")
+    if runtime == "packed" or (runtime is None and packs):
+        return "packed", "eager", ()
+    mode, notes = choose_mode(runtime, device)
+    return "eager" if mode == "eager" else "compiled", mode, notes
 
 
 def load_components(
@@ -186,12 +193,12 @@ class _Files:
 
     def tiny_autoencoder(self) -> TinyCodec:
         taehv = empty(Taehv, self.widths.taehv, self.device, self.dtype)
-        self._fill(taehv, "tiny_autoencoder", TAEHV)
+        self._fill(taehv, "tiny_autoencoder", lambda file: find_named(file, taehv, TAEHV))
         return TinyCodec(taehv, self.profile.pictures.pixel_range)
 
     def full_autoencoder(self) -> FullCodec:
         vae = empty(WanVae, self.widths.vae, self.device, self.dtype)
-        self._fill(vae, "autoencoder", VAE)
+        self._fill(vae, "autoencoder", lambda file: find_vae(file, vae))
         return FullCodec(vae, self.profile.pictures.pixel_range)
 
     def text_encoder(self) -> UmT5:
@@ -210,10 +217,7 @@ class _Files:
             length=self.widths.transformer.text_len,
         )
 
-    def _fill(self, module: nn.Module, role: str, what: str) -> None:
-        def find(file: TensorFile) -> dict[str, Stored]:
-            return find_named(file, module, what)
-
+    def _fill(self, module: nn.Module, role: str, find: Callable[[TensorFile], dict[str, Stored]]) -> None:
         fill(module, find(kept_as_safetensors(self.paths[role], self.places.folder, find)))
 
 

@@ -29,6 +29,7 @@ from vivace.models.wan.stream_state import (
 )
 from vivace.models.wan.vae import FRAMES, SIDE_PX
 from vivace.runtime.torch.device import TorchDevice
+from vivace.runtime.torch.graphs import Mode
 from vivace.runtime.torch.stages import StageTimer
 
 SIZE_MULTIPLE_PX = 2 * SIDE_PX
@@ -43,13 +44,14 @@ class WanModel:
     a CPU all of it happens in the device's thread, whoever asks.
     """
 
-    def __init__(self, components: Components, device: TorchDevice, *, info: RuntimeInfo) -> None:
-        """Serve `components`, which are on `device`."""
+    def __init__(self, components: Components, device: TorchDevice, *, info: RuntimeInfo, mode: Mode = "eager") -> None:
+        """Serve `components`, which are on `device`; `mode` is that of the transformer over a full ring."""
         self.components, self.device, self.runtime = components, device, info
         self.timer = StageTimer(device.torch)
         """Times of the stages `encode`, `prompt`, `denoise`, `context` and `decode`, when enabled."""
         self._sampler = Sampler(components.network, FlowSchedule(components.checkpoint.sampling.shift))
         self._past_nbytes = past_nbytes(components.autoencoder, device.torch)
+        self._mode = mode
         self._loras = LoraWeights(components.loras)
         self.spec = _describe(components.checkpoint, self._loras.defaults)
         defaults = {option.name: option.default for option in self.spec.options}
@@ -62,7 +64,7 @@ class WanModel:
         return stream_nbytes(self.components, size, self._past_nbytes)
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> WanStream:
-        """Allocate one stream's state.
+        """Allocate one stream's state; compiles and records the transformer for its size, where it is compiled.
 
         Raises:
             ControlError: a size the model cannot do.
@@ -76,7 +78,7 @@ class WanModel:
         if free is not None and free < self.nbytes(size):
             raise out_of_memory(self, size)
         with self._on_device(size):
-            return open_stream(self.components, self._sampler, size, seed, self.device.torch)
+            return open_stream(self.components, self._sampler, size, seed, self.device, self._mode)
 
     def encode_prompt(self, text: str) -> Prompt:
         """Encode a prompt; cached.

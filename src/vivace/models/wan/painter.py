@@ -2,8 +2,9 @@
 
     frames ─▶ encode ─▶ denoise ─▶ context call ─▶ decode ─▶ frames
 
-Streams whose chunks are alike are denoised in one batch; each has a memory of its own. The checkpoint decides how the
-source goes in: on channels beside the noise, noised to the first step's level, or into the first row of a stream batch.
+Streams whose chunks are alike are denoised in one batch, unless they have programs; each has a memory of its own. The
+checkpoint decides how the source goes in: on channels beside the noise, noised to the first step's level, or into the
+first row of a stream batch.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class Painter:
             if job.state.batch is not None:
                 self._advance_rows(job, job.state.batch)
                 continue
-            alike = (tuple(job.source.shape), tuple(self._timesteps(job)), id(job) if job.prunes else None)
+            alone = job.prunes or job.state.program is not None
+            alike = (tuple(job.source.shape), tuple(self._timesteps(job)), id(job) if alone else None)
             batches.setdefault(alike, []).append(job)
         for batch in batches.values():
             self._denoise(batch)
@@ -143,7 +145,9 @@ class Painter:
 
     def _denoise(self, jobs: Sequence[Job]) -> None:
         """Denoise chunks of several streams that have the same shape and timesteps, and write them to their rings."""
-        sampler, sampling = self._sampler, self._sampling
+        sampler, sampling, program = self._sampler, self._sampling, jobs[0].state.program
+        if program is not None:
+            sampler = Sampler(program, sampler.schedule)
         steps, frames = self._timesteps(jobs[0]), jobs[0].source.shape[1]
         source = torch.cat([job.source for job in jobs])
         beside = source if self._on_channels else None

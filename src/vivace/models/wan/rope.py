@@ -34,7 +34,7 @@ class Rotation:
     """The rotation of every token's pairs."""
 
     turns: Tensor
-    """`[n d/2]` complex64, of length 1."""
+    """Cosine and sine of each angle, `[n d/2 2]` float32."""
 
     def __getitem__(self, tokens: Tensor | slice) -> Rotation:
         """Return the rotation of some tokens."""
@@ -42,8 +42,13 @@ class Rotation:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return `x [… n d]` rotated, computed in float32."""
-        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-        return torch.view_as_real(pairs * self.turns).flatten(-2).to(x.dtype)
+        pairs = x.float().unflatten(-1, (-1, 2))
+        if torch.compiler.is_compiling():  # which fuses real numbers alone
+            (a, b), (cos, sin) = pairs.unbind(-1), self.turns.unbind(-1)
+            turned = torch.stack([a * cos - b * sin, a * sin + b * cos], -1)
+        else:
+            turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(self.turns))
+        return turned.flatten(-2).to(x.dtype)
 
 
 class Rotary:
@@ -72,7 +77,7 @@ class Rotary:
         frames, tokens = len(time), len(self._plane)
         angles = torch.cat([time[:, None].expand(-1, tokens, -1), self._plane[None].expand(frames, -1, -1)], -1)
         angles = angles.flatten(0, 1)
-        return Rotation(torch.complex(angles.cos().float(), angles.sin().float()).to(self._device))
+        return Rotation(torch.stack([angles.cos(), angles.sin()], -1).float().to(self._device))
 
 
 def _frequencies(pairs: int) -> Tensor:

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from vivace.diffusion.shifted_flow import FlowSchedule
-from vivace.models.wan.network import Attention, Pruning, TextCache, WanNetwork
+from vivace.models.wan.network import Attention, Pruning, TextCache
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
     """A network with its schedule."""
 
-    network: WanNetwork
+    network: Callable[[Tensor, Tensor, TextCache, Attention, Pruning | None], Tensor]
+    """The transformer, or a program of it."""
     schedule: FlowSchedule
 
     def flow(
@@ -40,8 +41,7 @@ class Sampler:
         times = torch.as_tensor(timestep, dtype=torch.float32, device=x.device)
         times = times.reshape(-1, 1).expand(x.shape[0], x.shape[1])
         inputs = x if source is None else torch.cat([x, source.to(x)], 2)
-        flow: Tensor = self.network(inputs, times, text, attention, pruning)
-        return flow.to(x.dtype)
+        return self.network(inputs, times, text, attention, pruning).to(x.dtype)
 
     def denoise(
         self,

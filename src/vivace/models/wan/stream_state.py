@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from vivace.memory.ring import Ring
@@ -16,12 +15,15 @@ from vivace.models.wan.components import Checkpoint, Components
 from vivace.models.wan.mask_cache import MaskCache
 from vivace.models.wan.motion import MotionScale
 from vivace.models.wan.noise import draw_noise
+from vivace.models.wan.program import FlowProgram
 from vivace.models.wan.prompt_state import PromptState
 from vivace.models.wan.ring import KvBuffers, RollingMemory, ring_nbytes
 from vivace.models.wan.rope import Rotary
 from vivace.models.wan.sampler import Sampler
 from vivace.models.wan.stream_batch import StreamBatch
 from vivace.models.wan.vae import FRAMES, SIDE_PX
+from vivace.runtime.torch.device import TorchDevice
+from vivace.runtime.torch.graphs import Mode
 
 FIRST_LATENTS_OF_A_BATCH = 2
 """Latents of the first chunk of a stream batch, which takes all steps in turn."""
@@ -38,6 +40,8 @@ class WanStream:
     mask_cache: MaskCache
     motion: MotionScale
     batch: StreamBatch | None
+    program: FlowProgram | None
+    """The transformer over a full ring, where it is compiled."""
     codec: CodecState = field(default_factory=CodecState)
     prompt: PromptState = field(default_factory=PromptState)
     clean: deque[Tensor] = field(default_factory=deque)
@@ -73,19 +77,25 @@ class WanStream:
 
 
 def open_stream(
-    components: Components, sampler: Sampler, size: tuple[int, int], seed: int, device: torch.device
+    components: Components,
+    sampler: Sampler,
+    size: tuple[int, int],
+    seed: int,
+    device: TorchDevice,
+    mode: Mode = "eager",
 ) -> WanStream:
-    """Allocate a stream's state."""
+    """Allocate a stream's state; compiles and records its program, where it has one."""
     network, checkpoint = components.network, components.checkpoint
     sampling = checkpoint.sampling
     height, width = latent_size(size)
-    rotary = Rotary(network.cfg.head_dim, network.grid(height, width), device)
+    rotary = Rotary(network.cfg.head_dim, network.grid(height, width), device.torch)
     dtype = network.patch_embedding.weight.dtype
     rows = rows_of(checkpoint)
     buffers = [
-        KvBuffers(network.cfg, sampling.window, rotary.grid.tokens, dtype=dtype, device=device) for _ in range(rows)
+        KvBuffers(network.cfg, sampling.window, rotary.grid.tokens, dtype=dtype, device=device.torch)
+        for _ in range(rows)
     ]
-    motion, batch = MotionScale(sampling.noise_scale), None
+    motion, batch, program = MotionScale(sampling.noise_scale), None, None
     memories: list[RollingMemory] | list[AnchorMemory]
     if sampling.stream_batch:
         rules = AnchorRules(sampling.window, sampling.anchors, sampling.anchors_renewed_below)
@@ -95,7 +105,10 @@ def open_stream(
     else:
         ring = Ring(sampling.anchors, sampling.window - sampling.anchors)
         memories = [RollingMemory(ring, sampling.positions, rotary, each) for each in buffers]
-    return WanStream(size, seed, memories, MaskCache(), motion, batch)
+        if mode != "eager":
+            program = FlowProgram(network, buffers[0], (sampling.chunk, height, width), device, mode)
+            program.prepare()
+    return WanStream(size, seed, memories, MaskCache(), motion, batch, program)
 
 
 def stream_nbytes(components: Components, size: tuple[int, int], past_nbytes: float) -> int:

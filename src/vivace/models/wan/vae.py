@@ -254,6 +254,7 @@ class WanVae(nn.Module):
 
     def __init__(self, cfg: VaeConfig) -> None:
         super().__init__()
+        self.cfg = cfg
         self.encoder = Encoder(cfg)
         self.conv1 = CausalConv(2 * cfg.latent_channels, 2 * cfg.latent_channels, 1)
         self.conv2 = CausalConv(cfg.latent_channels, cfg.latent_channels, 1)

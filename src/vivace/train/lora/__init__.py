@@ -1,0 +1,1 @@
+"""Fine-tuning of the causal Wan family: a LoRA on clips of one's own."""
