@@ -15,18 +15,18 @@ from tolerance import near
 from vivace.bench.inputs.loops import render_clip
 from vivace.checkpoints.files import Places
 from vivace.cli import main
-from vivace.diffusion.shifted_flow import FlowSchedule
 from vivace.errors import CheckpointError, UsageError
 from vivace.models import describe
 from vivace.models.base import Chunk, RuntimeInfo
 from vivace.models.loading import LoadOptions
 from vivace.models.wan.load import load_components
 from vivace.models.wan.model import WanModel
+from vivace.models.wan.objective import flow_loss
 from vivace.models.wan.profile import WanProfile
 from vivace.runtime.torch.device import open_device
 from vivace.train.lora.commands import whole_chunks
 from vivace.train.lora.examples import Example, encode_clips
-from vivace.train.lora.fit import FitConfig, add_adapters, fit, flow_loss
+from vivace.train.lora.fit import FitConfig, add_adapters, fit
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -65,18 +65,11 @@ def examples_of(folder: Path, name: str, clips: str, latents: int) -> tuple[WanP
 
 
 def mean_loss(model: WanModel, examples: list[Path], profile: WanProfile) -> float:
-    schedule = FlowSchedule(profile.sampling.shift)
-    losses = [
-        flow_loss(
-            model.components.network,
-            Example.read(path, CPU),
-            schedule,
-            profile.sampling,
-            torch.Generator().manual_seed(seed),
-        )
-        for path in examples
-        for seed in range(8)
-    ]
+    losses = []
+    for clip in (Example.read(path, CPU) for path in examples):
+        for seed in range(8):
+            generator, network = torch.Generator().manual_seed(seed), model.components.network
+            losses.append(flow_loss(network, profile.sampling, clip.latents, clip.embeds, generator, clip.source))
     return float(torch.stack(losses).detach().mean())
 
 

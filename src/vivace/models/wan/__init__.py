@@ -11,7 +11,8 @@ A step of a stream, from the outside in:
 | `network`, `rope`, `attention` | the transformer under its published names; rotary positions for any frame |
 | `program` | the transformer over a full ring, compiled or recorded |
 | `ring`, `anchor_memory` | attention over earlier frames: the KV ring, and StreamDiffusionV2's own |
-| `views`, `mask_cache` | attention within a clip, as in training; LiveEdit's token pruning |
+| `views`, `objective` | attention within a clip, as in training; the loss |
+| `mask_cache` | LiveEdit's token pruning |
 | `load`, `profile`, `checkpoint`, `lora`, `text`, `inspection` | files and their conventions |
 
 Recorded runs of the references' code hold all of it in the tests (`tests/models/wan/test_golden.py`).

@@ -66,7 +66,12 @@ def _kohya(name: str) -> str:
     part = re.sub(r"\.default(?=\.weight|$)", "", leaf[0])
     part = part.replace(".lora_A.", ".lora_down.").replace(".lora_B.", ".lora_up.")
     part = re.sub(r"^\.lora_magnitude_vector.*", ".magnitude", part)
-    return UNET_PREFIX + layer.replace(".", "_") + part
+    return layer_name(layer) + part
+
+
+def layer_name(path: str) -> str:
+    """Return the name in LoRA files of the layer at a path within the transformer, such as `blocks.0.ffn.2`."""
+    return UNET_PREFIX + path.replace(".", "_")
 
 
 def layer_names(layers: Mapping[str, LoraLayer]) -> str:

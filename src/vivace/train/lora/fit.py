@@ -1,8 +1,6 @@
-"""The training loop of a LoRA: flow matching under the causal attention that the model runs with.
+"""The training loop of a LoRA: the objective of `models.wan.objective`, of which only the adapters are trained.
 
-Each chunk of a clip is noised to a level of its own and sees the clean chunks before it (teacher forcing), as it does
-while a stream runs; a model whose steps are rows of a stream batch sees chunks at its own level instead, as its rows
-do. Only the adapters are trained. A run can be stopped at any step: what it draws depends on the step alone.
+A run can be stopped at any step and goes on to the same numbers: what is drawn depends on the step alone.
 """
 
 from __future__ import annotations
@@ -18,12 +16,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vivace.checkpoints.lora import UNET_PREFIX
-from vivace.diffusion.shifted_flow import FlowSchedule
+from vivace.models.wan.lora import layer_name
 from vivace.models.wan.network import WanNetwork
+from vivace.models.wan.objective import flow_loss
 from vivace.models.wan.profile import Sampling
-from vivace.models.wan.rope import Rotary
-from vivace.models.wan.views import ClipAttention, block_causal, chunk_lengths, teacher_forcing
 from vivace.train.lora.examples import Example
 from vivace.train.processes import replacing, restoring, save_checkpoint
 
@@ -73,38 +69,8 @@ def add_adapters(network: WanNetwork, rank: int, seed: int) -> dict[str, Adapter
                 parent, _, leaf = name.rpartition(".")
                 adapter = Adapter(module, rank)
                 setattr(network.blocks.get_submodule(parent), leaf, adapter)
-                adapters[f"{UNET_PREFIX}blocks_{name.replace('.', '_')}"] = adapter
+                adapters[layer_name(f"blocks.{name}")] = adapter
     return adapters
-
-
-def flow_loss(
-    network: WanNetwork, example: Example, schedule: FlowSchedule, sampling: Sampling, generator: torch.Generator
-) -> Tensor:
-    """Return the flow matching loss of an example, weighted by noise level as Wan was trained.
-
-    `generator` is one of the CPU, so that the same is drawn on every device.
-    """
-    clean, frames = example.latents, example.latents.shape[1]
-    chunks = chunk_lengths(frames, sampling.chunk, first=sampling.first_chunk)
-    levels = torch.randint(schedule.entries, (len(chunks),), generator=generator)
-    if sampling.stream_batch:
-        levels = levels[:1].expand(len(chunks))
-    entries = levels.repeat_interleave(torch.tensor(chunks))[None]
-    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
-    timesteps = schedule.timesteps[entries].to(clean.device)
-    noisy = schedule.noised(clean, noise, timesteps)
-    if sampling.stream_batch:
-        x, times, positions, views = noisy, timesteps, [*range(frames)], block_causal(chunks)
-    else:
-        x = torch.cat([clean, noisy], 1)
-        times = torch.cat([torch.full_like(timesteps, sampling.context or 0.0), timesteps], 1)
-        positions, views = [*range(frames), *range(frames)], teacher_forcing(chunks)
-    if example.source is not None:
-        x = torch.cat([x, example.source.repeat(1, x.shape[1] // frames, 1, 1, 1)], 2)
-    rotary = Rotary(network.cfg.head_dim, network.grid(*clean.shape[-2:]), clean.device)
-    flow = network(x, times, network.encode_text(example.embeds), ClipAttention(rotary, positions, views))
-    error = (flow[:, -frames:].float() - (noise - clean)).square().mean((2, 3, 4))
-    return (schedule.training_weights()[entries].to(error) * error).mean()
 
 
 def fit(
@@ -137,14 +103,15 @@ def fit(
             _load(adapters, state["adapters"])
             optimiser.load_state_dict(state["optimiser"])
             step = int(state["step"])
-    schedule, device = FlowSchedule(sampling.shift), network.patch_embedding.weight.device
+    device = network.patch_embedding.weight.device
     network.recompute = device.type == "cuda"
     try:
         while step < cfg.steps:
             generator = torch.Generator().manual_seed(cfg.seed * 1_000_003 + step)
             chosen = examples[int(torch.randint(len(examples), (), generator=generator))]
             began_s = time.monotonic()
-            loss = flow_loss(network, Example.read(chosen, device), schedule, sampling, generator)
+            clip = Example.read(chosen, device)
+            loss = flow_loss(network, sampling, clip.latents, clip.embeds, generator, clip.source)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(weights, 1.0)
