@@ -75,7 +75,7 @@ class FlowProgram:
         """Return the flow `[1 f c h w]`, see `WanNetwork.forward`; it is overwritten by the next call."""
         row = attention.rows[0] if isinstance(attention, RowsAttention) and len(attention.rows) == 1 else None
         if not (isinstance(row, RowCall) and self._serves(row, x) and pruning is None):
-            return self.network(x, timestep, text, attention, pruning)  # type: ignore[no-any-return]
+            return self.network(x, timestep, text, attention, pruning)
         if text is not self._text_of:
             for at, layer in zip(self._text, text, strict=True):
                 whole = layer.extended(self.network.cfg.text_len)
