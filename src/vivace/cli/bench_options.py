@@ -17,6 +17,7 @@ from vivace.settings import Settings
 if TYPE_CHECKING:
     from vivace.bench.latency.benchmark import LatencyCase, LatencyOptions
     from vivace.bench.quality.benchmark import QualityOptions
+    from vivace.bench.scale.simulation import Plan
     from vivace.bench.speed.benchmark import SpeedOptions
     from vivace.bench.systems.subject import Subject
     from vivace.bench.watermark.benchmark import WatermarkOptions
@@ -145,6 +146,42 @@ class WatermarkFlags:
     """Pictures without a watermark that are looked at, a second at a time."""
     quick: Annotated[bool, Parameter(group=PROTOCOL, negative=(), show_default=False)] = False
     """Three scenes, a second of each, no curves: a first look, not a result to quote."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleFlags:
+    """Size of the cluster that is simulated, and what happens to it."""
+
+    workers: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 100
+    """Devices."""
+    sessions: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 200
+    """Sessions that come at the busiest hour, at once, if all are let in."""
+    hours: Annotated[float, Parameter(group=PROTOCOL)] = 1.0
+    """Time that is simulated, up to the busiest hour of a day."""
+    step_ms: Annotated[float, Parameter(group=PROTOCOL)] = 21.9
+    """Time of a step at 256x256 on the commonest device; that of `mini` on two cores if not given."""
+    failures: Annotated[float, Parameter(group=PROTOCOL)] = 0.02
+    """Failures of a worker an hour."""
+    seed: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 0
+    """Seed of everything that happens."""
+
+    def plan(self) -> Plan:
+        """Return what is simulated.
+
+        Raises:
+            UsageError: a number that no cluster can have.
+        """
+        from vivace.bench.scale.simulation import Plan
+
+        if not (1 <= self.workers <= 20_000 and 1 <= self.sessions <= 200_000):
+            raise UsageError(
+                f"a cluster of {self.workers} workers and {self.sessions} sessions cannot be simulated; give 1 to "
+                "20000 workers and 1 to 200000 sessions"
+            )
+        if not (0 < self.hours <= 24 and 0.01 <= self.step_ms <= 1e4 and 0 <= self.failures <= 60):
+            raise UsageError("give --hours up to 24, --step-ms of 0.01 to 10000 and --failures of 0 to 60 an hour")
+        return Plan(self.workers, self.sessions, self.hours, self.step_ms, failures=self.failures, seed=self.seed)
 
 
 def subject_of(

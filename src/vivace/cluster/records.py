@@ -1,0 +1,91 @@
+"""Messages between gateways, directory and workers: plain data, checked where it comes in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vivace.serve.admission import MAX_SLOTS
+from vivace.serve.record import SessionRecord
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class Message(BaseModel):
+    """Data that nobody changes; unknown fields are a mistake of versions, and refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Hello(Message):
+    """A worker that comes into the cluster."""
+
+    name: Name
+    incarnation: str
+    """Name of this process: another one of the same worker has another."""
+    version: str
+    """Version of Vivace."""
+    url: str
+    """Address of its HTTP API, which clients may use directly."""
+    region: str = ""
+    node: str = ""
+    """Machine that it runs on, for people."""
+    restarted: bool = False
+    """Whether Ray started it in place of a process that has ended, which its name may then be taken from."""
+
+
+class ModelLoad(Message):
+    """Load of one model that a worker offers."""
+
+    loaded: bool
+    slots: Annotated[int, Field(ge=0, le=MAX_SLOTS)]
+    """Sessions of the default size that fit, as measured there; 0 while it is not loaded and nobody knows."""
+    free: Annotated[float, Field(ge=0, le=MAX_SLOTS)]
+    """How many of them are left."""
+    waiting: Annotated[int, Field(ge=0)] = 0
+    step_ms: Annotated[float, Field(ge=0)] = 0.0
+    """Median time of a step at full effort and the default size."""
+    growth: Annotated[float, Field(ge=0, le=2)] = 1.0
+    """Power of its area with which a larger output's step was measured to take longer."""
+
+
+class Report(Message):
+    """State of a worker, and of the sessions that have changed since its last report."""
+
+    name: Name
+    incarnation: str
+    models: dict[str, ModelLoad]
+    changed: list[SessionRecord] = []
+    ended: list[str] = []
+    """Ids of sessions that are over."""
+
+
+class Want(Message):
+    """A session that is to be placed."""
+
+    model: str
+    area: Annotated[float, Field(gt=0)] = 1.0
+    """Area of its output, in that of the default size."""
+    rate: Annotated[float, Field(gt=0)] = 1.0
+    """Frames a second that it asks for, in those that others get."""
+    region: str = ""
+    """Where its client would like it; empty: anywhere."""
+    client: str = ""
+    avoid: frozenset[str] = frozenset()
+    """Workers that have refused it."""
+
+
+class WorkerState(Message):
+    """A worker as an operator sees it."""
+
+    name: str
+    url: str
+    region: str
+    node: str
+    version: str
+    models: dict[str, ModelLoad]
+    sessions: int
+    draining: bool
+    silent_s: float
+    """Since it was heard last, s."""
