@@ -82,7 +82,7 @@ ARROWS: dict[str, set[str]] = {
     "cli": {
         *{"plugins", "vivace", "errors", "redaction", "checks", "settings", "media", "checkpoints"},
         *{"models.base", "models", "stream", "show", "trust"},
-        *{"bench", "doctor", "serve", "cluster", "train"},
+        *{"bench", "client", "doctor", "serve", "cluster", "train"},
     },
 }
 

@@ -70,7 +70,12 @@ def cluster() -> Cluster:
 def test_sessions_spread_and_each_place_counts_before_the_worker_has_said_so(cluster: Cluster) -> None:
     for name in ("one", "two"):
         cluster.join(name)
-    assert sorted(cluster.open()[0] for _ in range(8)) == ["one"] * 4 + ["two"] * 4
+    opened = [cluster.open() for _ in range(8)]
+    assert sorted(worker for worker, _ in opened) == ["one"] * 4 + ["two"] * 4
+    cluster.report("one", free=4.0)  # made before they came
+    assert cluster.directory._placement.choose("mini", 1.0) is None
+    cluster.report("one", free=1.0, changed=[record for worker, record in opened if worker == "one"])
+    assert cluster.directory._placement.choose("mini", 1.0) == "one"
     cluster.report("one", free=0.0, waiting=2)
     assert cluster.directory.place(MINI).worker == "two", "where the queue is shorter"
 

@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from vivace import __version__
 from vivace.cli.bench import bench_app
+from vivace.cli.cluster import cluster_app
 from vivace.cli.credentials import credentials_app
 from vivace.cli.looks import looks_app
 from vivace.cli.models import models_app
@@ -102,6 +103,7 @@ def build_app(settings: Settings) -> App:
     app.command(replay_app(settings))
     # Given as text, it is imported only when it is called: its flags are made from the server's table of settings.
     app.command("vivace.cli.serve:app", name="serve", help=SERVE_HELP, sort_key=2)
+    app.command(cluster_app())
     app.command(verify_app())
     app.command(models_app())
     app.command(looks_app())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from cyclopts import App, Group, Parameter
 
+from vivace.cli.cluster_options import ClusterFlags
 from vivace.cli.loading import MODEL, LoadFlags
 from vivace.cli.marking import MarkFlags
 from vivace.cli.moderation import ModerationFlags
@@ -31,6 +32,7 @@ Examples:
 - `vivace serve --port 9000 --recordings recordings`
 - `vivace serve --config vivace.toml`, a file that `vivace serve settings` begins
 - `vivace serve --model live2diff --style felted --set guidance=self --size 512x512`
+- `vivace serve --cluster --workers 2`
 - `vivace serve token --scope publish --expires 1h`
 """
 
@@ -84,6 +86,7 @@ else:
             ("steps", Annotated[int | None, STEPS], None),
             ("marking", MarkFlags, field(default_factory=MarkFlags)),
             ("moderation", ModerationFlags, field(default_factory=ModerationFlags)),
+            ("clustering", ClusterFlags, field(default_factory=ClusterFlags)),
         ],
         namespace={"__module__": __name__},  # the parser looks into no class of the standard library
         frozen=True,
@@ -101,7 +104,12 @@ def serve(*, flags: ServeFlags | None = None) -> int:
     from vivace.serve.main import serve as run
     from vivace.serve.offered_models import LOADING_THREAD
 
-    code = run(serve_settings(flags or ServeFlags(), Settings.from_environment()))
+    flags = flags or ServeFlags()
+    flags.clustering.check_alone()
+    wanted = serve_settings(flags, Settings.from_environment())
+    if flags.clustering.cluster:
+        return int(flags.clustering.serve(wanted))
+    code = run(wanted)
     if any(thread.name.startswith(LOADING_THREAD) for thread in threading.enumerate()):
         # A model that is half loaded cannot be given up, and the end of a process must not free what its libraries
         # are using. Nothing of ours is open any more.

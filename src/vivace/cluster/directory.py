@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from vivace.cluster.placement import Offer, Placement
-from vivace.cluster.records import Hello, ModelLoad, Report, Want, WorkerState
+from vivace.cluster.records import Hello, ModelLoad, Place, Report, Want, WorkerState
 from vivace.errors import UsageError
 from vivace.serve.limits import RefusedError
 from vivace.serve.record import SessionRecord
@@ -52,8 +52,8 @@ class _Worker:
     sessions: set[str] = field(default_factory=set)
     reserved: dict[str, tuple[float, str, float]] = field(default_factory=dict)
     """Places given away by ticket: until when, model, weight."""
-    arrived: list[str] = field(default_factory=list)
-    """Tickets of sessions that have come since its last report, and are not counted in it."""
+    arrived: dict[str, str] = field(default_factory=dict)
+    """Tickets by sessions that have come, and that no report has counted yet."""
     draining: bool = False
     distrusted_until_s: float = 0.0
 
@@ -73,16 +73,6 @@ class _Session:
     record: SessionRecord
     worker: str | None
     """None: it was lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place for one session."""
-
-    worker: str
-    url: str
-    ticket: str
-    """Name of the reservation."""
 
 
 class Directory:
@@ -163,10 +153,10 @@ class Directory:
         for session_id in report.ended:
             if (session := self._sessions.get(session_id)) is not None and session.worker == report.name:
                 self._forget(session_id)
-        for ticket in worker.arrived:
-            self._reservations.pop(ticket, None)
-            worker.reserved.pop(ticket, None)
-        worker.arrived.clear()
+        for record in report.changed:
+            if (ticket := worker.arrived.pop(record.id, None)) is not None:
+                self._reservations.pop(ticket, None)
+                worker.reserved.pop(ticket, None)
         gone = worker.models.keys() - report.models.keys()
         worker.models = dict(report.models)
         self._growth.update((model, load.growth) for model, load in report.models.items() if load.loaded)
@@ -250,14 +240,6 @@ class Directory:
             for name, worker in sorted(self._workers.items())
         ]
 
-    def hello_of(self, name: str) -> Hello:
-        """Return how a worker introduced itself.
-
-        Raises:
-            UnknownWorkerError: there is none of this name.
-        """
-        return self._known(name).hello
-
     # Sessions
 
     def place(self, want: Want) -> Place:
@@ -277,6 +259,9 @@ class Directory:
         weight = want.rate * max(1.0, want.area) ** self._growth.get(want.model, 1.0)
         name = self._placement.choose(want.model, weight, want.region, want.avoid)
         name = name or self._placement.shortest_queue(want.model, want.region, want.avoid)
+        if name is None and not any(worker.models for worker in self._workers.values()):
+            text = f"{len(self._workers)} workers run, and none is ready yet; try again in a few seconds"
+            raise RefusedError("loading", text, 2.0)
         if name is None:
             what = "every worker has refused it" if want.avoid else f"no worker takes sessions of {want.model} now"
             raise RefusedError("no_worker", f"{what}; try again in a few seconds", 2.0)
@@ -285,13 +270,27 @@ class Directory:
         worker.reserved[ticket] = self._clock() + RESERVED_S, want.model, weight
         self._reservations[ticket] = name
         self._offer(name, worker, [want.model])
-        return Place(name, worker.hello.url, ticket)
+        return self.place_on(name, ticket)
+
+    def place_on(self, name: str, ticket: str = "") -> Place:
+        """Return a worker as the place of a session.
+
+        Raises:
+            UnknownWorkerError: there is none of this name.
+        """
+        hello = self._known(name).hello
+        return Place(worker=name, url=hello.url, incarnation=hello.incarnation, ticket=ticket)
 
     def opened(self, place: Place, record: SessionRecord) -> None:
         """Note that a session has come to its place."""
         self.calls["opened"] += 1
-        if (worker := self._workers.get(place.worker)) is not None:
-            worker.arrived.append(place.ticket)
+        worker = self._workers.get(place.worker)
+        if worker is None:
+            return
+        if record.id in worker.sessions:  # its report came first, and counts it
+            self.release(place)
+        else:
+            worker.arrived[record.id] = place.ticket
             self._take(record, place.worker)
 
     def release(self, place: Place) -> None:
@@ -388,6 +387,7 @@ class Directory:
             if now_s < until_s:
                 return
             del self._reservations[ticket], worker.reserved[ticket]
+            worker.arrived = {session: kept for session, kept in worker.arrived.items() if kept != ticket}
             self._offer(name, worker, [model])
 
     def _offer(self, name: str, worker: _Worker, models: Iterable[str]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vivace.errors import VivaceError
 from vivace.serve.admission import MAX_SLOTS
 from vivace.serve.record import SessionRecord
 
@@ -74,6 +75,29 @@ class Want(Message):
     client: str = ""
     avoid: frozenset[str] = frozenset()
     """Workers that have refused it."""
+
+
+class Refusal(Message):
+    """Refusal of something that was asked for, as an answer: errors of one process are no errors of another."""
+
+    code: str
+    message: str
+    retry_after_s: float | None = None
+
+    @classmethod
+    def of(cls, error: VivaceError) -> Self:
+        """Return an error as an answer."""
+        return cls(code=error.code, message=str(error), retry_after_s=getattr(error, "retry_after_s", None))
+
+
+class Place(Message):
+    """A place for one session."""
+
+    worker: str
+    url: str
+    incarnation: str
+    ticket: str = ""
+    """Name of the reservation; empty: the session is there already."""
 
 
 class WorkerState(Message):

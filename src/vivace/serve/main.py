@@ -147,7 +147,7 @@ def serve(
         beside: list[asyncio.Task[None]] = []
 
         def when_started() -> None:
-            print(_where(settings, listening.getsockname()[1], tls), flush=True)
+            print(where(settings, listening.getsockname()[1], tls), flush=True)
             if osc is not None:
                 osc.begin()
             beside.append(asyncio.get_running_loop().create_task(peer_factory.name_silent_servers()))
@@ -186,8 +186,8 @@ def uvicorn_config(app: FastAPI, settings: ServeSettings, tls: Tls | None = None
     )
 
 
-def _where(settings: ServeSettings, port: int, tls: Tls | None) -> str:
-    """Return what is said at start: where the server is, and what a browser will say to that."""
+def where(settings: ServeSettings, port: int, tls: Tls | None) -> str:
+    """Return the text of the start: where the server is, and what a browser will say to that."""
     hosts = [f"[{host}]" if ":" in host else host for host in reachable_hosts(settings.host)]
     first, *others = (f"{'http' if tls is None else 'https'}://{host}:{port}" for host in hosts)
     lines = [f"Vivace is at {first}  (Ctrl-C ends it)", *(f"          or {other}" for other in others)]

@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from vivace.cluster.directory import Directory, Place
-from vivace.cluster.records import Hello, ModelLoad, Report, Want
+from vivace.cluster.directory import Directory
+from vivace.cluster.records import Hello, ModelLoad, Place, Report, Want
 from vivace.media.size import Size
 from vivace.messages import Controls
 from vivace.serve.admission import Admission, Demand

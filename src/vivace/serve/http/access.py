@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from starlette.requests import HTTPConnection
 
@@ -13,7 +13,6 @@ from vivace.serve.auth import Access, Scope, TokenError, read_token, same_text
 from vivace.serve.http.errors import ApiError
 from vivace.serve.links import LinkKind, session_of
 from vivace.serve.session import LiveSession
-from vivace.serve.session_manager import SessionManager
 
 SECRET_HEADER = "x-session-secret"
 
@@ -21,14 +20,26 @@ _EVERYTHING_BUT_OTHERS = frozenset({"publish", "steer", "view"})
 _OF_LINK: dict[LinkKind, frozenset[str]] = {"watch": frozenset({"view"}), "steer": frozenset({"steer", "view"})}
 
 
+class Sessions(Protocol):
+    """Sessions as access needs them, see `serve.session_manager.SessionManager`."""
+
+    def get(self, session_id: str) -> Any:
+        """Return a session that has not ended.
+
+        Raises:
+            SessionClosedError: there is none, or no more.
+        """
+
+    def how_ended(self, session_id: str) -> Any:
+        """Return how a session ended; None if it is not known."""
+
+
 class AccessControl:
     """Says who a request comes from, and refuses those that may not do what they ask."""
 
-    def __init__(
-        self, token_secret: str | None, manager: SessionManager, *, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, token_secret: str | None, sessions: Sessions, *, clock: Callable[[], float] = time.time) -> None:
         self._token_secret = token_secret
-        self._manager = manager
+        self._sessions = sessions
         self._clock = clock
 
     @property
@@ -63,9 +74,10 @@ class AccessControl:
             SessionClosedError: it has ended.
         """
         try:
-            return self._manager.get(session_id)
+            session: LiveSession = self._sessions.get(session_id)
+            return session
         except SessionClosedError as error:
-            if self._manager.how_ended(session_id) is not None:
+            if self._sessions.how_ended(session_id) is not None:
                 raise
             raise ApiError(404, "no_session", str(error)) from error
 

@@ -1,0 +1,131 @@
+"""`vivace serve --cluster`: joins Ray, has the directory and the workers run there, and serves as their gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from vivace.cluster import actors
+from vivace.cluster.gateway import create_gateway
+from vivace.cluster.worker import LoadModel
+from vivace.models.catalog import describe
+from vivace.serve.logs import logging_to_stderr
+from vivace.serve.main import listen, uvicorn_config, where
+from vivace.serve.settings import ServeSettings
+from vivace.serve.tls import open_tls
+
+_log = logging.getLogger(__name__)
+
+LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """Options of one gateway and of the workers that it has started."""
+
+    state: Path
+    """File of the directory's checkpoint."""
+    ray: str | None = None
+    """Address of a Ray; None: the environment's, or one of this process's own."""
+    workers: int | None = None
+    """Number of workers; None: one for each graphics card or, without any, for each machine."""
+    region: str = ""
+    """Label of where this gateway's clients, and the workers that it starts, are."""
+
+
+def serve_cluster(settings: ServeSettings, options: ClusterOptions, load_model: LoadModel | None = None) -> int:
+    """Serve as a gateway until told to stop; return the exit code.
+
+    Workers that it finds it uses as they are. A Ray of its own ends with it, and all that runs there; one that was
+    there before goes on, with sessions and all.
+
+    Raises:
+        UsageError: it may not or cannot listen where it should, or the cluster runs another version.
+        DeviceError: there is no Ray.
+    """
+    if load_model is None:
+        for profile in settings.offered.values():
+            describe(profile)
+    with logging_to_stderr(settings.log_level, settings.log_format), listen(settings) as listening:
+        tls = open_tls(settings)
+        owned = actors.connect(options.ray, options.workers or 1)
+        try:
+            names = _names(options)
+            actors.start_directory(
+                actors.DirectoryOptions(options.state, settings.default_model, settings.max_sessions_per_client)
+            )
+            actors.start_workers(
+                worker_settings(settings),
+                names,
+                region=options.region,
+                gpus=1.0 if actors.has_gpus() else 0.0,
+                host="127.0.0.1" if owned else None,
+                load_model=load_model,
+            )
+            app = create_gateway(settings, actors.RayDirectory(), options.region)
+            server = _Gateway(
+                uvicorn_config(app, settings, tls), where(settings, listening.getsockname()[1], tls), names
+            )
+            server.run(sockets=[listening])
+        finally:
+            if owned:
+                actors.stop_cluster(names)
+            actors.disconnect()
+    return 0
+
+
+def worker_settings(settings: ServeSettings) -> ServeSettings:
+    """Return a worker's settings: any free port, and no certificate, which is the gateway's."""
+    return settings.model_copy(
+        update={"port": 0, "tls_cert": None, "tls_key": None, "tls_self_signed": False, "allowed_origins": []}
+    )
+
+
+def _names(options: ClusterOptions) -> list[str]:
+    count = actors.devices() if options.workers is None else options.workers
+    prefix = f"{options.region}-" if options.region else ""
+    return [f"{prefix}w{index}" for index in range(count)]
+
+
+class _Gateway(uvicorn.Server):
+    """A server that says where it is, and then how its workers do until they take sessions."""
+
+    def __init__(self, config: uvicorn.Config, said: str, workers: Sequence[str]) -> None:
+        super().__init__(config)
+        self._said = said
+        self._workers = workers
+        self._watching: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Begin to serve, and tell."""
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            print(self._said, flush=True)
+            self._watching = asyncio.create_task(self._watch(), name="vivace-gateway-workers")
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """End."""
+        if self._watching is not None:
+            self._watching.cancel()
+        await super().shutdown(sockets)  # type: ignore[arg-type]
+
+    async def _watch(self) -> None:
+        waiting = dict.fromkeys(self._workers)
+        while waiting:
+            for name in list(waiting):
+                try:
+                    ready, failure = await actors.RayWorker(name).state()
+                except ConnectionError:  # its process is only being started
+                    continue
+                if ready:
+                    _log.info("worker %s takes sessions", name)
+                elif failure:
+                    _log.error("worker %s cannot work: %s", name, failure)
+                if ready or failure:
+                    del waiting[name]
+            await asyncio.sleep(LOOK_S)
