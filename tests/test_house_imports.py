@@ -77,7 +77,7 @@ ARROWS: dict[str, set[str]] = {
         "show",
         "trust",
     },
-    "cluster": {"errors", "redaction", "checks", "messages", "media", "models", "serve", "trust"},
+    "cluster": {"errors", "checks", "messages", "media", "models.base", "models", "serve", "trust"},
     "demo": {"vivace", "errors", "settings", "media", "models.base", "models", "stream", "trust"},
     "cli": {
         *{"plugins", "vivace", "errors", "redaction", "checks", "settings", "media", "checkpoints"},

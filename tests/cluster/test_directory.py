@@ -244,7 +244,10 @@ def test_a_directory_that_was_restarted_knows_its_sessions_and_gets_their_worker
     cluster.join("one")
     records = [cluster.open()[1] for _ in range(2)]
     again.directory.remember(records)
+    assert not again.directory.settled, "their workers may only have to say so"
     assert again.directory.lost() == records
     again.join("one", changed=records[:1])
     assert again.directory.find(records[0].id) == (records[0], "one")
     assert again.directory.find(records[1].id) == (records[1], None)
+    again.clock.advance(SILENCE_S)
+    assert again.directory.settled

@@ -110,6 +110,12 @@ SLOW = {
     "vivace serve --osc 9000": "serve --port 0 --osc 0",
     "vivace serve --osc 9000 --drive strength=level:0.3..1": "serve --port 0 --osc 0 --drive strength=level:0.3..1",
     "vivace serve --safety output": "serve --port 0 --safety output",
+    "vivace serve --cluster": "serve --port 0 --cluster --workers 1",
+    "vivace serve --cluster --workers 2": "serve --port 0 --cluster --workers 2",
+    "vivace bench scale": "bench scale --workers 5 --sessions 10 --hours 0.05",
+    "vivace bench scale --workers 10000 --sessions 100000 --step-ms 5 --hours 0.3 --json scale.json": (
+        "bench scale --workers 50 --sessions 500 --step-ms 5 --hours 0.02 --json scale.json"
+    ),
     "vivace serve --size 512x288": "serve --port 0 --size 512x288",
     "vivace serve --dynamic-size 1280x720": "serve --port 0 --dynamic-size 1280x720",
     "vivace serve --size 512x288 --dynamic-size 1280x720": "serve --port 0 --size 512x288 --dynamic-size 1280x720",
@@ -210,6 +216,8 @@ NOT_RUN = {
     "vivace --install-completion": "writes into the start files of whoever runs it",
     "python tests/e2e/measure_line.py": "measures a browser for minutes; tests/rtc/test_congestion.py holds the laws",
     "python tests/e2e/measure_roaming.py": "measures a browser for minutes; test_roaming.py drives the same page",
+    "vivace serve --cluster --ray auto": "needs a Ray; tests/cluster/test_ray.py starts one",
+    "vivace cluster": "needs a cluster; tests/cluster/test_commands.py asks one",
     "vivace run camera:OBS": "needs OBS",
     "vivace run camera:0 -p anime -o virtual": "needs v4l2loopback; tests/media/test_virtual_camera.py has a stand-in",
     "vivace run camera:0 -p ink -o virtual": "the same",

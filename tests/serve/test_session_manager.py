@@ -490,3 +490,9 @@ async def test_another_process_goes_on_with_a_session_as_it_was_steered():
         assert (again._board.controls.strength, again._board.controls.seed) == (0.25, 7)
         assert again.links.find(token) is not None
         assert here.open_session(client="ada", resume=session.secret) is again
+    async with running_manager(slots=1) as full:
+        full.open_session(client="bob")
+        with pytest.raises(RefusedError, match="no free slot for session"):
+            full.restore(record)
+        assert len(full.sessions()) == 1
+        assert full.models.served().admission.waiting == 0

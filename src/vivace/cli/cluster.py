@@ -119,10 +119,10 @@ def _show(workers: list[WorkerState]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("worker", "at", "region", "model", "slots", "free", "waiting", "sessions", "")
+    table = Table("worker", "state", "model", "slots", "free", "waits", "sessions", "region", "at")
     for worker in workers:
-        state = "drained" if worker.draining else "" if worker.silent_s < 1 else f"silent for {worker.silent_s:.0f} s"
+        state = "drained" if worker.draining else "up" if worker.silent_s < 1 else f"silent {worker.silent_s:.0f} s"
         for model, load in worker.models.items() or [("starting", None)]:
             figures = ["", "", ""] if load is None else [str(load.slots), f"{load.free:.1f}", str(load.waiting)]
-            table.add_row(worker.name, worker.url, worker.region, model, *figures, str(worker.sessions), state)
+            table.add_row(worker.name, state, model, *figures, str(worker.sessions), worker.region, worker.url)
     Console().print(table)

@@ -10,9 +10,10 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
 
@@ -21,18 +22,23 @@ from ray.exceptions import RayActorError, RayError
 
 from vivace.cluster.records import Hello, Place, Refusal, Report, Want, WorkerState
 from vivace.cluster.registrar import Registrar, WorkerPort, open_registrar
-from vivace.cluster.worker import LoadModel, Worker
 from vivace.errors import BackendUnavailableError, DeviceError, UsageError, VivaceError
 from vivace.serve.record import SessionRecord
 from vivace.serve.settings import ServeSettings
+from vivace.serve.settings_sources import ENV_PREFIX, read_settings
 from vivace.serve.version import VERSION
+
+if TYPE_CHECKING:
+    from vivace.cluster.worker import LoadModel
 
 NAMESPACE = "vivace"
 DIRECTORY = "vivace-directory"
 MIN_RAY = (2, 60)
-AWAY_S = 5.0
-"""Time for a directory that is being restarted."""
+AWAY_S = 15.0
+"""Time for a directory that is being restarted: a process of Python has to start."""
 LOOK_S = 0.1
+ADDRESSES = ("announced_address", "udp_ports")
+"""Settings that each machine may have of its own, as `VIVACE_SERVE_…` in the environment of its Ray."""
 START_S = 120.0
 """Time for an actor's process, and for a worker to load its model."""
 
@@ -128,6 +134,10 @@ class DirectoryActor:
         """Return the version of Vivace that it runs."""
         return VERSION
 
+    async def pid(self) -> int:
+        """Return the id of its process, for those who look after the machine."""
+        return os.getpid()
+
 
 class WorkerActor:
     """One worker in a process of its own, which Ray restarts. Its server has an event loop in a thread of its own."""
@@ -135,12 +145,14 @@ class WorkerActor:
     def __init__(
         self, settings: ServeSettings, name: str, region: str, load_model: LoadModel | None, host: str | None
     ) -> None:
+        from vivace.cluster.worker import Worker  # the directory, which has to be back soon, needs none of it
+
         context = ray.get_runtime_context()
         address = ray.util.get_node_ip_address()
         self._failure: BaseException | None = None
         self._loop = asyncio.new_event_loop()
         self._worker = Worker(
-            settings.model_copy(update={"host": host or address}),
+            settings.model_copy(update={"host": host or address, **of_machine()}),
             name,
             RayDirectory(),
             region=region,
@@ -181,6 +193,15 @@ class WorkerActor:
 
     def _run(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+
+def of_machine(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return the settings that the environment of a machine says for its workers: those of its addresses."""
+    here = {name: value for name, value in environ.items() if name.removeprefix(ENV_PREFIX).lower() in ADDRESSES}
+    found = read_settings(environ=here)
+    return {
+        name.removeprefix(ENV_PREFIX).lower(): getattr(found, name.removeprefix(ENV_PREFIX).lower()) for name in here
+    }
 
 
 async def _ask(actor_name: str, method: str, *args: Any, **named: Any) -> Any:
@@ -301,6 +322,11 @@ class RayDirectory:
         """Return all workers."""
         found: list[WorkerState] = await self._call("workers")
         return found
+
+
+def process_of(actor_name: str) -> int:
+    """Return the id of an actor's process, on its machine."""
+    return int(ray.get(ray.get_actor(actor_name, NAMESPACE).pid.remote(), timeout=START_S))
 
 
 def worker_actor(name: str) -> str:

@@ -104,6 +104,7 @@ class Directory:
         self._placement = Placement()
         self._growth: dict[str, float] = {}
         """By model, as measured last."""
+        self._settled_s = clock()
         self._tickets = 0
         self._reservations: OrderedDict[str, str] = OrderedDict()
         """Workers by ticket, the oldest first."""
@@ -321,12 +322,18 @@ class Directory:
         return [self._sessions[session_id].record for session_id in self._lost]
 
     @property
+    def settled(self) -> bool:
+        """True once workers had the time to report the sessions of a checkpoint."""
+        return self._clock() >= self._settled_s
+
+    @property
     def session_count(self) -> int:
         """Number of sessions."""
         return len(self._sessions)
 
     def remember(self, records: Iterable[SessionRecord]) -> None:
-        """Take sessions from a checkpoint: they are without a worker until one reports them."""
+        """Take sessions from a checkpoint: they are without a worker until one reports them, which takes a while."""
+        self._settled_s = self._clock() + SILENCE_S
         for record in records:
             if record.id not in self._sessions:
                 self._sessions[record.id] = _Session(record, None)

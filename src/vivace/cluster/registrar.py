@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 TICK_S = 0.5
 TRIES = 3
 """Workers that are asked to go on with a session."""
+SETTLE_S = 0.1
 MOVE_S = 20.0
 """Time for one worker to answer, with a model that may have to be opened."""
 
@@ -195,6 +196,8 @@ class Registrar:
 
     async def _place_again(self, session_id: str) -> Place | Refusal | None:
         """Open a lost session on another worker."""
+        while not self._directory.settled and session_id in {record.id for record in self._directory.lost()}:
+            await asyncio.sleep(SETTLE_S)  # after a restart of the directory, its worker may only have to say so
         avoid: frozenset[str] = frozenset()
         answer: Place | Refusal = Refusal(code="no_worker", message="no worker runs", retry_after_s=2.0)
         for _ in range(TRIES):
@@ -203,7 +206,7 @@ class Registrar:
                 return None
             record, worker = found
             if worker is not None:
-                return self._directory.place_on(worker)  # somebody else asked, and waited less
+                return self._directory.place_on(worker)  # it has reported it meanwhile
             answer = self.place(self._want(record, avoid))
             if isinstance(answer, Refusal):
                 return answer

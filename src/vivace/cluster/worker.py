@@ -108,12 +108,9 @@ class Worker:
     async def restore(self, record: SessionRecord) -> Refusal | None:
         """Go on with a session that another worker had; return why not."""
         try:
-            session = await asyncio.to_thread(self.manager.restore, record)
+            await asyncio.to_thread(self.manager.restore, record)
         except VivaceError as error:
             return Refusal.of(error)
-        if session.state == "waiting":
-            session.end("moved", "There is no room for it here.")
-            return Refusal(code="queue_full", message=f"worker {self._name} has no slot for it")
         return None
 
     async def release(self, session_id: str) -> bool:

@@ -242,14 +242,15 @@ class SessionManager:
     def restore(self, record: SessionRecord) -> LiveSession:
         """Go on with a session that another process had; takes time as `open_session` does, and raises the same.
 
-        It keeps its id, its secret, its links and all that was steered; the model's memory begins anew.
+        It keeps its id, its secret, its links and all that was steered; the model's memory begins anew. It does
+        not wait for a slot: another process may have one.
         """
         with self._lock:
             if (session := self._sessions.get(record.id)) is not None:
                 return session
-        return self._open(record)
+        return self._open(record, waits=False)
 
-    def _open(self, record: SessionRecord) -> LiveSession:
+    def _open(self, record: SessionRecord, *, waits: bool = True) -> LiveSession:
         served = self.models.served(record.model)
         opening = check_opening(record.controls, served.model, self.settings.max_frame_px, self.moderation)
         driven_by = followers(record.drive, served.model, self.moderation)
@@ -262,6 +263,9 @@ class SessionManager:
         with self._lock:
             self._check_welcome(record.client)
             has_slot = served.admission.enter(session.id, demand)
+            if not has_slot and not waits:
+                served.admission.leave(session.id)
+                raise RefusedError("queue_full", f"there is no free slot for session {session.id} here")
             self._sessions[session.id] = session
             self._opened += 1
             if has_slot:

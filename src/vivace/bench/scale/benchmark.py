@@ -91,7 +91,7 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
         if name == "plan":
             continue
         if isinstance(value, dict):
-            shown = "  ".join(f"{key} {each:.4g}" for key, each in value.items()) or "none"
+            shown = "  ".join(f"{key.replace('_', ' ')} {each:.4g}" for key, each in value.items()) or "none"
         else:
             shown = "none" if value is None else f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
         rows.append((name.replace("_", " "), shown))
