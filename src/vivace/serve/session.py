@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 from vivace import messages
 from vivace.errors import SessionClosedError, VivaceError
@@ -407,14 +407,8 @@ class LiveSession:
         return messages.Ended(reason=self.end_reason, message=self.end_message)
 
     def _live_message(self) -> messages.Live:
-        return messages.Live(
-            session=self.id,
-            model=self.model,
-            size=self.size,
-            resumed=self._resumed,
-            label=self.label,
-            fps=self.promised_fps,
-        )
+        now: dict[str, Any] = {"size": self.size, "label": self.label, "fps": self.promised_fps}
+        return messages.Live(session=self.id, model=self.model, resumed=self._resumed, **now)
 
     @property
     def notices(self) -> tuple[messages.Notice, ...]:
