@@ -1,4 +1,4 @@
-"""Who is painted, who waits, and who is sent away: a promise of frames a second, from measured step times and memory.
+"""Admission of sessions: slots, a queue, and a promise of frames a second, from measured step times and memory.
 
 A session that is let in keeps what it was promised; a machine that turns out slower lets fewer new ones in and throws
 nobody out. Pure bookkeeping: it reads no clock, starts nothing, and is called under its owner's lock.
@@ -33,7 +33,7 @@ class Demand:
     nbytes: int
     """Memory of its state."""
     size: Size
-    """Of its output, `(width, height)` px."""
+    """Size of its output, `(width, height)` px."""
     rate: float = 1.0
     """Frames to be promised, in those that everybody gets who names no number."""
     instead: str = "a smaller one"

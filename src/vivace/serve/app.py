@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 _ERROR: dict[str, Any] = {"model": ErrorBody, "description": "Anything that went wrong, by its status."}
 
 SWEEP_S = 1.0
-"""How often peers of sessions that have ended are looked for."""
+"""Time between two looks for peers of sessions that have ended, s."""
 
 
 def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory: PeerFactory) -> FastAPI:

@@ -1,4 +1,4 @@
-"""Who may do what: signed tokens with scopes and an expiry, and which addresses may be served without one.
+"""Authorisation: signed tokens with scopes and an expiry, and which addresses may be served without one.
 
 A token is a JSON Web Token (RFC 7519), signed with HMAC-SHA256 (`HS256`, and nothing else). Its claims are `exp`, `jti`
 (a name of its own), `scope` (words, as in RFC 8693) and perhaps `session`. The server keeps no list of tokens: whoever
@@ -59,25 +59,25 @@ class SecretError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who asks, and what they may do."""
+    """Identity and rights of a client."""
 
     client: str
-    """What sessions are counted by: the token, or the network address."""
+    """Name that sessions are counted by: the token, or the network address."""
     scopes: frozenset[str]
     local: bool = False
     """A person at this machine, whom no token was asked of: may read recordings and metrics."""
     session: str | None = None
     """The only session the token is for, if it is for one."""
     withdrawn: asyncio.Event | None = None
-    """Of who comes by a link: set when it is withdrawn."""
+    """Event of a client that came by a link: set when the link is withdrawn."""
 
     def may(self, scope: Scope | Literal["steer"]) -> bool:
-        """Whether the scope is granted."""
+        """Return whether the scope is granted."""
         return scope in self.scopes
 
     @property
     def operates(self) -> bool:
-        """Whether recordings, metrics and the list of sessions are for these eyes."""
+        """True if the client may see recordings, metrics and the list of sessions."""
         return self.local or "admin" in self.scopes
 
 
@@ -183,7 +183,7 @@ def parse_duration_s(text: str) -> float:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address, without a port, can only mean this machine."""
+    """Return whether a host name or address, without a port, can only mean this machine."""
     name = host.strip("[]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True

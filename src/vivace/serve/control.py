@@ -38,7 +38,7 @@ FLOOD_S = 10.0
 
 
 class Rate:
-    """How many messages a client may send: so many a second on average, twice as many at once."""
+    """Rate limit of a client's messages: so many a second on average, twice as many at once."""
 
     def __init__(self, per_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_s = per_s
@@ -59,7 +59,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class ControlLimits:
-    """What one client may send."""
+    """Limits of what one client may send."""
 
     messages_per_s: float
     max_message_bytes: int

@@ -9,7 +9,7 @@ from statistics import median
 from vivace.media.size import Size
 
 REMEMBERED_STEPS = 120
-"""Of all sizes together: what a machine did long ago says nothing of it."""
+"""Steps remembered, of all sizes together: what a machine did long ago says nothing of it."""
 
 
 class StepCosts:

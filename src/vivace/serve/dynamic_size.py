@@ -46,9 +46,9 @@ class DynamicSize:
     ) -> None:
         """Begin with a processor that was opened for a source of `(width, height)` px."""
         self.area = 1.0
-        """Of the output, in those it begins with."""
+        """Area of the output, in that it begins with."""
         self.preparing = False
-        """Whether another size is being got ready."""
+        """True while another size is being prepared."""
         self.stopped = False
         """Set at the session's end: nothing more is got ready."""
         self._session_id = session_id
@@ -60,7 +60,7 @@ class DynamicSize:
         self._prepared = 1.0
         """The area that was got ready last, for which there is room."""
         self._change: _Change | None = None
-        """What is to be done before the next frame."""
+        """Change to make before the next frame."""
         self._lock = Lock()
         """Guards who has something got ready."""
 

@@ -97,7 +97,7 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """True while the thread runs."""
         return self._thread.is_alive()
 
     def busy_s(self) -> float:

@@ -65,7 +65,7 @@ class Fanout:
 
     @property
     def listeners(self) -> int:
-        """How many listen to events."""
+        """Number of listeners to events."""
         return len(self._listeners)
 
     def subscribe(self) -> Subscription:

@@ -1,4 +1,4 @@
-"""What marks the pictures and recordings of a server as repainted."""
+"""Marks that say of a server's pictures and recordings that they are repainted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOURCE = "pictures that a client of the server sent"
 
 
 class FileMarks(NamedTuple):
-    """What marks the files of one session."""
+    """Marks of the files of one session."""
 
     statement: Statement | None = None
     sign: Callable[[Path, bool], object] | None = None
@@ -40,12 +40,12 @@ class Marking:
     marks: frozenset[Mark] = frozenset()
     """Which there are; each session's watermark tells its pictures from those of others."""
     style: LabelStyle | None = None
-    """Of the label, where there is one; None: the usual one."""
+    """Style of the label, where there is one; None: the usual one."""
     everywhere: bool = False
-    """Whether the watermark is also where a picture is its source's."""
+    """True puts the watermark also where a picture is its source's."""
     key: SigningKey | None = None
     weights: Callable[[str], Mapping[str, str]] = lambda _model: {}
-    """Of a model, by name (`manifest.Work`)."""
+    """Hashes of a model's weights, by its name (`manifest.Work`)."""
 
     @classmethod
     def of(cls, settings: ServeSettings) -> Marking:

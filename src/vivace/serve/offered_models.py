@@ -21,12 +21,12 @@ LOADING_THREAD = "vivace-loading"
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How far the default model is on its way."""
+    """Progress of loading the default model."""
 
     model: str
     done: int
     steps: int
-    """Of much the same length."""
+    """Number of steps, of much the same length."""
 
 
 class OfferedModels:
@@ -78,7 +78,7 @@ class OfferedModels:
 
     @property
     def ready(self) -> bool:
-        """Whether the default model is loaded and its engine runs."""
+        """True once the default model is loaded and its engine runs."""
         served = self._loaded.get(self._settings.default_model)
         return served is not None and served.engine.alive and self.loading is None
 

@@ -1,4 +1,4 @@
-"""How connections are served: those that say nothing, say half a request or take nothing are not waited for long."""
+"""Connections with time limits: those that say nothing, say half a request or take nothing are not waited for long."""
 
 from __future__ import annotations
 

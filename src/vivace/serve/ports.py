@@ -14,11 +14,11 @@ class PeerPort(Protocol):
     """One peer connection."""
 
     held: bool
-    """Whether the pictures that it brings are let go of: another connection's go in."""
+    """True while the pictures that it brings are dropped: another connection's go in."""
 
     @property
     def closed(self) -> bool:
-        """Whether the connection has ended, by itself or by `close`."""
+        """True once the connection has ended, by itself or by `close`."""
 
     async def answer(self, offer_sdp: str) -> str:
         """Return the answer to an offer.

@@ -58,7 +58,7 @@ class Presence:
 
     @property
     def connected(self) -> bool:
-        """Whether a connection stands."""
+        """True while a connection stands."""
         return self._connections > 0
 
     def silent_s(self, now_s: float) -> float:

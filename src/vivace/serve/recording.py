@@ -49,7 +49,7 @@ OnClosed = Callable[["Recording", str], None]
 
 @dataclass(frozen=True, slots=True)
 class RecordingLimits:
-    """Where a recording ends by itself."""
+    """Limits at which a recording ends by itself."""
 
     max_bytes: int
     max_s: float
@@ -57,10 +57,10 @@ class RecordingLimits:
 
 
 class About(BaseModel):
-    """What is known of a recording besides its pictures."""
+    """Metadata of a recording."""
 
     owner: str = ""
-    """Who made it: the token, or the address where none is asked for. Empty: nobody knows any more."""
+    """Client that made it: the token, or the address where none is asked for. Empty: no longer known."""
     title: str = ""
 
 
@@ -289,7 +289,7 @@ class Recorder:
 
     @property
     def current(self) -> Recording | None:
-        """What is being written."""
+        """Recording that is being written."""
         return self._current
 
     def start(self, request_id: str | None = None) -> messages.Recorded:

@@ -34,7 +34,7 @@ NETWORK_STATES = 3
 
 
 SMALLER = 0.75
-"""Of each side, from one size that is offered to the next."""
+"""Factor of each side from one offered size to the next."""
 
 
 class StepTime(NamedTuple):

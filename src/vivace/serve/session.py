@@ -96,7 +96,7 @@ class LiveSession:
         self._context = context
         self._clock = context.clock
         self.show = KeptShow(opening.given, served.model.spec)
-        """What was steered, to be written as a script."""
+        """Record of what was steered, to be written as a script."""
         self._board = ControlBoard(opening.controls, self.show)
         self._processor: FrameProcessor | None = None
         self._dynamic_size: DynamicSize | None = None

@@ -56,7 +56,7 @@ class Quota:
     sessions: int
     max_sessions: int
     slots: int
-    """Of all loaded models."""
+    """Number of slots of all loaded models."""
     free_slots: int
     waiting: int
     queue_length: int
@@ -131,7 +131,7 @@ class SessionManager:
 
     @property
     def ready(self) -> bool:
-        """Whether new sessions can be opened: the default model is loaded and its engine runs."""
+        """True while new sessions can be opened: the default model is loaded and its engine runs."""
         return self.models.ready and not self.draining
 
     async def drain(self, timeout_s: float | None = None) -> None:

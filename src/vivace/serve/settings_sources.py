@@ -1,4 +1,4 @@
-"""Where the settings of a server come from: flags before environment before settings file before defaults."""
+"""Sources of a server's settings: flags before environment before settings file before defaults."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from vivace.stream.fit import choose_size
 ASPECTS: tuple[Size, ...] = ((1, 1), (4, 3), (16, 9), (3, 4), (9, 16))
 """Cameras, screens and phones. What does not fit is cut evenly on both sides."""
 USUAL: tuple[Size, ...] = ((4, 3), (16, 9))
-"""What most cameras send; compiled at start, so that a first picture comes half a second sooner."""
+"""Shapes that most cameras send; compiled at start, so that a first picture comes half a second sooner."""
 MAX_SIZES = 10
 MAX_LARGER_SIZES = 4
 """Besides, that outputs grow to by themselves: one of 1280x720 takes 0.8 GiB of memory for good."""

@@ -17,14 +17,14 @@ class SessionSound:
 
     def __init__(self, name: str) -> None:
         self.delay = Delay()
-        """How long pictures take from their arrival until they are sent."""
+        """Time that pictures take from their arrival until they are sent."""
         self.recorded = LiveSound(name)
         """The same packets in the presentation time of the session's pictures, for recordings."""
         self._feeds: tuple[SoundFeed, ...] = ()
 
     @property
     def state(self) -> State:
-        """Whether there is any, and whether it is passed on."""
+        """State of the sound: none, passed on, or muted."""
         if not self.recorded.heard:
             return "none"
         return "muted" if self.recorded.muted else "on"

@@ -1,4 +1,4 @@
-"""What a session's client is told twice a second of how it does, and what limits its quality now."""
+"""Statistics that a session's client is told twice a second, and what limits its quality now."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Limit = Literal["none", "network", "device", "camera"]
 
 @dataclass(frozen=True, slots=True)
 class NetworkReport:
-    """What a transport knows about the way to the client; None where it does not."""
+    """Measurements of the network path to the client; None where unknown."""
 
     rtt_ms: float | None = None
     loss: float | None = None
@@ -30,9 +30,9 @@ class NetworkReport:
     bitrate_kbps: float | None = None
     """Sent."""
     wanted_kbps: float | None = None
-    """What pictures would take, if they are busy."""
+    """Bitrate that busy pictures would take."""
     available_kbps: float | None = None
-    """What the line carried when it was too full; None while it carries all."""
+    """Bitrate that the path carried when it was too full; None while it carries all."""
 
 
 def session_stats(

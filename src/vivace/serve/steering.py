@@ -32,13 +32,13 @@ MAX_PENDING = 64
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a session begins with."""
+    """Beginning of a session: its controls and what was left out of them."""
 
     controls: Controls
     notices: tuple[messages.Notice, ...] = ()
-    """Of what was asked for and left out."""
+    """Notices of controls that were asked for and left out."""
     given: messages.Controls = field(default_factory=messages.Controls)
-    """What was asked for and is in force."""
+    """Controls that were asked for and are in force."""
 
 
 def check_opening(controls: messages.Controls, model: StreamModel[Any], max_px: int, moderator: Moderator) -> Opening:
@@ -96,7 +96,7 @@ class SessionSteering:
         self.lock = Lock()
         """Held while controls change; whoever opens or reshapes the model takes it too."""
         self.notices = notices
-        """What the session still goes without."""
+        """Notices of controls that the session still goes without."""
         self._served = served
         self._board = board
         self._max_px = max_px
@@ -105,7 +105,7 @@ class SessionSteering:
 
     @property
     def controls(self) -> Controls:
-        """What is in force."""
+        """Controls in force."""
         return self._board.controls
 
     def update(self, controls: messages.Controls, request_id: str | None, arrived_s: float) -> messages.Ack:

@@ -41,9 +41,9 @@ FRAMES = 2
 """So that the model has a memory to build on, as in a stream, and live sessions hardly wait."""
 JPEG_QUALITY = 85
 MAX_MS = 2_000.0
-"""Of one thumbnail. A slower model's time belongs to the sessions."""
+"""Most time for one thumbnail. A slower model's time belongs to the sessions."""
 SHARE = 0.05
-"""Of the model's time that goes into thumbnails while there are live sessions."""
+"""Share of the model's time that goes into thumbnails while there are live sessions."""
 PATIENCE_S = 10.0
 """For a moment in which no session's frame waits."""
 

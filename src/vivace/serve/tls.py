@@ -23,7 +23,7 @@ from vivace.settings import state_folder
 from vivace.trust.certificates import Flags, Pair, read_pair, write_pair
 
 VALID_FOR = timedelta(days=397)
-"""Of a certificate that is made; some browsers take none that is valid for longer."""
+"""Validity of a certificate that is made; some browsers take none that is valid for longer."""
 FLAGS = Flags("--tls-cert", "--tls-key")
 RENEWED_BEFORE = timedelta(days=30)
 

@@ -44,7 +44,7 @@ class AccessControl:
 
     @property
     def asks_for_tokens(self) -> bool:
-        """Whether tokens are needed."""
+        """True where tokens are needed."""
         return self._token_secret is not None
 
     def access(self, request: HTTPConnection) -> Access:

@@ -1,4 +1,4 @@
-"""What there is to choose from: models, presets with their thumbnails, and how much of it is left."""
+"""Catalogue of what a client may choose: models, presets with their thumbnails, and how much of it is left."""
 
 from __future__ import annotations
 

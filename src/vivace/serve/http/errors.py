@@ -32,14 +32,14 @@ _BY_STATUS = {400: "bad_request", 404: "not_found", 405: "method", 413: "too_lar
 
 
 class ErrorBody(BaseModel):
-    """What an error looks like on the wire."""
+    """Error as it is sent."""
 
     code: str
     message: str
     """For people: the value, and what to do."""
     retry_after_s: float | None = None
     reason: str = ""
-    """Of the code `policy`: which reason of the server's list."""
+    """Reason of the server's list, with the code `policy`."""
 
 
 class ApiError(Exception):

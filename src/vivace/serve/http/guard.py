@@ -1,4 +1,4 @@
-"""What stands in front of every request: addresses, origins, sizes of bodies, and headers that protect the page."""
+"""Guard in front of every request: addresses, origins, sizes of bodies, and headers that protect the page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""Of an answer that says nothing else."""
+"""Headers of an answer that sets no others."""
 
 ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, Range, X-Session-Secret"
@@ -50,7 +50,7 @@ EXPOSED_HEADERS = "ETag, Link, Location, Retry-After, Content-Range, Vivace-Noti
 
 @dataclass(frozen=True, slots=True)
 class GuardRules:
-    """What the guard lets through."""
+    """Limits of what the guard lets through."""
 
     max_body_bytes: int
     larger: Mapping[str, int] = field(default_factory=dict)
@@ -132,7 +132,7 @@ class _Sender:
 
     def __init__(self, send: Send, allowed_origin: str | None) -> None:
         self.begun = False
-        """Whether the answer is on its way."""
+        """True once the answer is on its way."""
         self._send = send
         self._allowed_origin = allowed_origin
 
@@ -209,7 +209,7 @@ def _too_large(limit: int) -> ApiError:
 
 
 def _is_own(origin: str, host: str) -> bool:
-    """Whether a page was served by us. Only hosts are compared: TLS may end in front of us, so schemes may differ."""
+    """Return whether a page was served by us. Only hosts are compared: TLS may end in front of us, so schemes may differ."""
     try:
         netloc = urlsplit(origin).netloc
     except ValueError:  # half an address in brackets

@@ -26,7 +26,7 @@ MAX_TITLE_CHARS = 200
 
 
 class Rename(Table):
-    """What a recording shall be called."""
+    """New title of a recording."""
 
     title: Annotated[str, Field(max_length=MAX_TITLE_CHARS)]
 

@@ -51,7 +51,7 @@ Drive = Annotated[str, Field(max_length=2 * MAX_PROMPT_CHARS)]
 
 
 class OpenBody(Table):
-    """What a new session shall be."""
+    """Request for a new session."""
 
     model: Annotated[str, Field(max_length=100)] | None = None
     """One of `/v1/models`; the server's default if left out."""
@@ -92,16 +92,16 @@ class SessionView(Table):
     state: Literal["waiting", "live", "ended"]
     model: str
     age_s: float
-    """How long it exists."""
+    """Time since it was opened, s."""
     viewers: int
     """Connections that only watch."""
     max_viewers: int
     control_channels: int
     """Connections that may steer it just now: its owner's, and of guests."""
     painted: bool
-    """Whether the newest picture is AI-modified; false while the source is shown as it is."""
+    """True while the newest picture is AI-modified; false while the source is shown as it is."""
     label: Label | None
-    """What repainted pictures say of themselves; null: whoever shows them should say it."""
+    """Label in repainted pictures; null: whoever shows them should say that they are."""
     position: int | None = None
     """In the queue; 1 is next."""
     retry_after_s: float | None = None
@@ -115,9 +115,9 @@ class OperatedSession(SessionView):
     """A session, as operators see it."""
 
     client: str
-    """Who opened it: the `jti` of a token, or an address."""
+    """Client that opened it: the `jti` of a token, or an address."""
     stats: Stats
-    """How it does now."""
+    """Statistics of now."""
 
 
 class OpenedSession(SessionView):
@@ -129,7 +129,7 @@ class OpenedSession(SessionView):
     whip_url: str
     limits: Limits
     notices: list[Notice]
-    """What was asked for and left out; empty where all is as wished."""
+    """Notices of controls that were asked for and left out; empty where all is as wished."""
 
 
 @router.post("", status_code=201)

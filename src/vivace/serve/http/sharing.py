@@ -1,4 +1,4 @@
-"""What the owner of a session gives to others: links to watch and to steer it, and their QR codes."""
+"""Links that the owner of a session gives to others, to watch and to steer it, and their QR codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ router = APIRouter(tags=["sharing"])
 MAX_QR_CHARS = 500
 
 _RELATION = "urn:x-vivace"
-"""Of relation types in `Link` headers, which are addresses (RFC 8288)."""
+"""Beginning of relation types in `Link` headers, which are addresses (RFC 8288)."""
 
 
 class SharedLink(Table):
@@ -31,7 +31,7 @@ class SharedLink(Table):
 
 
 class Text(Table):
-    """What a QR code shall say."""
+    """Text of a QR code."""
 
     text: Annotated[str, Field(min_length=1, max_length=MAX_QR_CHARS)]
 

@@ -1,4 +1,4 @@
-"""What the routes of one server share."""
+"""State that the routes of one server share."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Connection:
     role: Role
     peer: PeerPort
     withdrawn: asyncio.Event | None
-    """Of the link that it came by."""
+    """Withdrawal of the link that it came by."""
 
 
 @dataclass(slots=True)

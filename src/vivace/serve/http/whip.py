@@ -23,11 +23,11 @@ router = APIRouter(tags=["whip and whep"])
 
 SDP = "application/sdp"
 NOTICES_HEADER = "Vivace-Notices"
-"""Of the answer to who publishes, as a WHIP client has no other channel: a JSON array, in ASCII, of what would be the
+"""Header of the answer to a publisher, as a WHIP client has no other channel: a JSON array, in ASCII, of what would be the
 `notices` of `POST /v1/sessions`; absent where there are none. Viewers get none: they repeat the publisher's words."""
 
 LABEL_HEADER = "Vivace-Label"
-"""Of every answer where repainted pictures have a label: its words, as JSON in ASCII."""
+"""Header of every answer where repainted pictures have a label: its words, as JSON in ASCII."""
 
 _SDP_TEXT = {"content": {SDP: {"schema": {"type": "string"}}}}
 _TAKES_AN_OFFER: dict[str, Any] = {

@@ -21,7 +21,7 @@ MAX_UNREAD = 64
 MAX_UNSENT_NOTES_BYTES = 4 * 1024
 """Notes beyond this are left out: they are of pictures that have been shown long since."""
 MAX_UNSENT_BYTES = 512 * 1024
-"""What a client may leave unread; statistics alone would take minutes to reach it."""
+"""Most bytes a client may leave unread; statistics alone would take minutes to reach it."""
 
 
 def send_note(channel: RTCDataChannel, rtp_timestamp: int, sent: Sent) -> None:

@@ -51,7 +51,7 @@ NOTES_LABEL = "frames"
 
 
 class PeerSession(Protocol):
-    """What a peer needs of a session, see `serve.session.LiveSession`."""
+    """Session as a peer needs it, see `serve.session.LiveSession`."""
 
     @property
     def id(self) -> str: ...  # noqa: D102
@@ -79,7 +79,7 @@ class PeerSession(Protocol):
 
     @property
     def sound(self) -> SessionSound:
-        """Where its sound goes."""
+        """Receiver of its sound."""
 
     def hear(self, packet: SoundPacket) -> None:
         """Give sound."""
@@ -87,7 +87,7 @@ class PeerSession(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PeerLimits:
-    """What one connection may do."""
+    """Limits of one connection."""
 
     max_frame_px: int
     control: ControlLimits
@@ -100,7 +100,7 @@ class PeerLimits:
 
 @dataclass(frozen=True, slots=True)
 class PeerStats:
-    """How a connection does."""
+    """Statistics of one connection."""
 
     state: str
     """`new`, `connecting`, `connected`, `failed` or `closed`."""
@@ -117,7 +117,7 @@ class PeerStats:
     dropped_out: int
     encode_ms: float | None
     viewers: int
-    """Who share the encoder."""
+    """Number of viewers that share the broadcast."""
     sent_kbps: float
     received_kbps: float
     target_kbps: float | None
@@ -152,7 +152,7 @@ class Peer:
         self.session = session
         self.role = role
         self.held = False
-        """Whether the pictures that come are let go of."""
+        """True while the pictures that come are dropped."""
         self.closed_reason: str | None = None
         """Why the connection was closed, in words; None while it stands."""
         self._limits = limits
@@ -178,7 +178,7 @@ class Peer:
 
     @property
     def closed(self) -> bool:
-        """Whether the connection has ended."""
+        """True once the connection has ended."""
         return self.closed_reason is not None
 
     @property
