@@ -44,6 +44,12 @@ def nothing_left() -> Iterator[None]:
     assert not {name for name in left if "vivace" in name}
 
 
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have lost connections made again at once, and given up soon."""
+    monkeypatch.setattr(module, "SOURCE_DELAYS_S", (0.01, 0.01))
+
+
 @pytest.fixture
 def server() -> Iterator[LiveServer]:
     settings = settings_for(size=SIZE)
@@ -121,6 +127,46 @@ def test_sound_that_never_comes_is_none_in_the_file(server: LiveServer, tmp_path
     with av.open(str(out)) as container:
         assert [stream.type for stream in container.streams] == ["video"]
         assert (container.streams.video[0].width, container.streams.video[0].height) == (32, 24)
+
+
+def test_a_connection_that_is_lost_is_made_again_until_the_source_is_closed(server: LiveServer) -> None:
+    over = threading.Event()
+    sink = WhipSink(f"{server.url}/whip")
+
+    def publish() -> None:
+        with sink:
+            endlessly(sink, over.is_set)
+
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    while not sink.frames_written:
+        time.sleep(0.01)
+    (session,) = server.manager.sessions()
+    waiting = threading.Event()
+
+    def wait(_seconds: float) -> None:
+        if waiting.is_set():
+            source.close()
+
+    with WhepSource(f"{server.url}/v1/sessions/{session.id}/whep", wait=wait) as source:
+        frames = iter(source)
+        before = [next(frames) for _ in range(3)]
+        lose(source)
+        after = [next(frames) for _ in range(3)]
+        assert [frame.index for frame in (*before, *after)] == list(range(6))
+        assert np.all(np.diff([frame.pts for frame in (*before, *after)]) > 0)
+        assert "connection was lost; connecting again" in source.warnings[0]
+        assert "reconnected" in source.warnings[1]
+        waiting.set()
+        lose(source)
+        assert list(frames) == [], "closing ends the wait, too"
+    over.set()
+    publisher.join(PATIENCE_S)
+
+
+def lose(source: WhepSource) -> None:
+    assert source._line is not None
+    source._thread.begin(source._line._session.close()).result(PATIENCE_S)
 
 
 def test_a_token_is_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

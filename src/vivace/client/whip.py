@@ -240,7 +240,7 @@ class WhepSource(Source):
         *,
         size: Size | None = None,
         stall_timeout_s: float = STALL_TIMEOUT_S,
-        reconnect_delays_s: tuple[float, ...] = SOURCE_DELAYS_S,
+        reconnect_delays_s: tuple[float, ...] | None = None,
         clock: Clock = time.monotonic,
         wait: Callable[[float], object] | None = None,
     ) -> None:
@@ -250,7 +250,8 @@ class WhepSource(Source):
             target: address of the stream; `//…` alone is HTTPS.
             size: `(width, height)` to deliver, px; None: as sent.
             stall_timeout_s: longest wait for a picture.
-            reconnect_delays_s: waits before each attempt to reconnect; a picture that arrives resets them.
+            reconnect_delays_s: waits before each attempt to reconnect, s; a picture that arrives resets them. None:
+                `SOURCE_DELAYS_S`.
             clock: stamps arrivals.
             wait: waits; the default one is cut short by `close()`.
 
@@ -265,7 +266,7 @@ class WhepSource(Source):
         super().__init__(SourceInfo(name=name, size=(0, 0), live=True))
         self._size = size
         self._stall_timeout_s = stall_timeout_s
-        self._attempts = Attempts(reconnect_delays_s)
+        self._attempts = Attempts(SOURCE_DELAYS_S if reconnect_delays_s is None else reconnect_delays_s)
         self._clock = clock
         self._wait = wait or self._stop.wait
         self._line: _Playing | None = None
