@@ -178,10 +178,15 @@ def test_a_disk_that_is_full_keeps_no_half_of_a_private_key(tmp_path: Path, monk
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    before, kept = tmp_path / "before", tmp_path / "kept"
+    signer = open_key(folder=kept).chain
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(UsageError, match="No space left"):
-        open_key(folder=tmp_path)
-    assert list(tmp_path.iterdir()) == []
+        open_key(folder=before)
+    assert list(before.iterdir()) == []
+    with pytest.raises(UsageError, match="No space left"):
+        rotate(folder=kept, authority=True)
+    assert open_key(folder=kept).chain == signer
 
 
 KINDS = {

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -97,11 +98,9 @@ class _Exchange:
     async def leave(self) -> None:
         """Delete the server's resource; a server that does not answer will notice by itself."""
         if self._resource is not None:
-            try:
-                async with self._client() as client:
+            with suppress(httpx2.HTTPError, TimeoutError):
+                async with asyncio.timeout(CLOSE_S), self._client() as client:
                     await client.delete(self._resource)
-            except httpx2.HTTPError:
-                pass
 
 
 class _LoopThread:

@@ -119,9 +119,7 @@ def rotate(now: datetime | None = None, folder: Path | None = None, *, authority
     """
     now, folder = now or datetime.now(UTC), folder or key_folder()
     try:
-        if authority:
-            (folder / "authority.pem").unlink(missing_ok=True)
-        pair = _make(folder, now)
+        pair = _make(folder, now, new_authority=authority)
     except OSError as error:
         raise _no_place(folder, error) from error
     return _signing(pair, made_here=True)
@@ -171,17 +169,23 @@ def _made_here(folder: Path, now: datetime) -> SigningKey:
     return _signing(pair, made_here=True)
 
 
-def _make(folder: Path, now: datetime) -> Pair:
-    """Make a signer, and an authority where there is none that lasts as long. Raises OSError."""
+def _make(folder: Path, now: datetime, *, new_authority: bool = False) -> Pair:
+    """Make a signer, and an authority where there is none that lasts as long. Raises OSError; keys are kept then."""
     path = folder / "authority.pem"
-    try:
-        authority = read_pair(path, path, now + SIGNER_VALID_FOR, FLAGS)
-    except UsageError:
+    authority = None if new_authority else _lasting_authority(path, now)
+    if authority is None:
         authority = _new_authority(now)
         write_pair(path, authority)
     signer = _new_signer(authority, now)
     write_pair(folder / "signer.pem", signer)
     return signer
+
+
+def _lasting_authority(path: Path, now: datetime) -> Pair | None:
+    try:
+        return read_pair(path, path, now + SIGNER_VALID_FOR, FLAGS)
+    except UsageError:
+        return None
 
 
 def _new_authority(now: datetime) -> Pair:
