@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import socket
 import threading
 import traceback
 from collections.abc import Iterator
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 
 from patience import PATIENCE_S
 from sounds import samples_of, tones_in
+from stream_peers import free_port
 from vivace.errors import (
     SourceError,
     SourceLostError,
@@ -31,7 +33,7 @@ from vivace.media.network import NetworkSource
 from vivace.media.open import open_sink, open_source
 from web_server import served
 
-from .clips import beep, grey, write_clip
+from .clips import beep, frames_of, grey, write_clip
 
 
 @pytest.fixture(scope="module")
@@ -487,3 +489,69 @@ def test_a_camera_s_page_is_recognised_among_the_formats_without_a_clock() -> No
         assert source.info.fps is None
         assert list(source)
         assert source.ended
+
+
+def test_a_live_playlist_whose_server_was_away_goes_on_without_repeating_itself(tmp_path: Path) -> None:
+    """What FFmpeg takes for its end is none before the playlist says so; read again, it begins some segments back."""
+    with open_sink(tmp_path / "all.m3u8", fps=25) as sink:
+        for frame in frames_of([grey(20 + number) for number in range(200)]):
+            sink.write(frame)
+    text = (tmp_path / "all.m3u8").read_text().replace("#EXT-X-PLAYLIST-TYPE:VOD\n", "")
+    text = re.sub(r"(TARGETDURATION:)\d+", r"\g<1>1", text)  # which a player waits for before it asks again
+    head, *segments = text.removesuffix("#EXT-X-ENDLIST\n").split("#EXTINF")
+    assert len(segments) == 4
+
+    def upto(count: int, end: str = "") -> str:
+        return "#EXTINF".join([head, *segments[:count]]) + end
+
+    asked: set[str] = set()
+    """Segments that were asked for; when all that are listed were, there is one more, or the end."""
+    two_asked, lost = threading.Event(), threading.Event()
+
+    class Answers(SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(tmp_path))
+
+        def do_GET(self) -> None:
+            if self.path != "/live.m3u8":
+                if re.search(r"-\d+\.m4s", self.path):
+                    asked.add(self.path)
+                super().do_GET()
+                return
+            listed = min(4, len(asked) + 1) if lost.is_set() else 2
+            body = upto(listed, "#EXT-X-ENDLIST\n" if len(asked) == 4 else "").encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            if len(asked) == 2:
+                two_asked.set()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    def serve() -> None:
+        for over in (two_asked, done):
+            with ThreadingHTTPServer(("127.0.0.1", port), Answers) as server:
+                threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+                there.set()
+                over.wait(PATIENCE_S)
+                server.shutdown()
+            lost.wait(PATIENCE_S)
+
+    port, there, done = free_port(), threading.Event(), threading.Event()
+    served_twice = threading.Thread(target=serve)
+    served_twice.start()
+    try:
+        assert there.wait(PATIENCE_S)
+        with open_source(f"http://127.0.0.1:{port}/live.m3u8", stall_timeout_s=PATIENCE_S) as source:
+            assert source.info.live
+            source.warnings.tell(lambda _text: lost.set())
+            levels = [round(float(frame.rgb.mean())) for frame in source]
+    finally:
+        lost.set()
+        done.set()
+        served_twice.join(PATIENCE_S)
+    assert "connecting again" in source.warnings[0]
+    assert levels == sorted(levels)
+    assert len(levels) == 200
+    assert source.ended

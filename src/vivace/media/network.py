@@ -10,8 +10,10 @@ from http.client import HTTPException
 from typing import Any, cast
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
+from zlib import crc32
 
 import av
+import numpy as np
 from av.container import InputContainer
 
 from vivace.errors import (
@@ -39,6 +41,8 @@ TIME_BASE = Fraction(1, 90_000)
 """RTP's clock for video. One for all, since a stream opened anew may count in another."""
 
 _PLAYLISTS = ("hls", "dash")
+MAX_REPEATED = 2000
+"""Pictures of a live playlist that are known again: a minute of it."""
 _VIDEO_SITES = ("youtube.com", "youtu.be", "vimeo.com", "twitch.tv", "tiktok.com", "dailymotion.com", "bilibili.com")
 
 _OPTIONS: dict[str, dict[str, str]] = {
@@ -101,6 +105,10 @@ class NetworkSource(Source):
         self._clock = clock
         self._sleep = sleep or self._stop.wait
         self._live = False
+        self._playlist = False
+        """True for a playlist that grows, whose end is told by itself, and by nobody once its server has gone."""
+        self._seen: dict[tuple[int | None, int], None] = {}
+        """Marks of the newest pictures of such a playlist, in order."""
         self._sound: LiveSound | None = None
         self._shift_s: float | None = None
         """From the stream's times to presentation times, by its last picture."""
@@ -154,6 +162,7 @@ class NetworkSource(Source):
         except (av.FFmpegError, OSError, ValueError) as error:
             raise open_error(self._name, error, stall_timeout_s=self._stall_timeout_s) from redact_error(error)
         self._live = self._transmits or not _is_finished(container)
+        self._playlist = self._playlist or (self._live and container.format.name in _PLAYLISTS)
         reader = VideoReader(
             container,
             self._name,
@@ -187,6 +196,8 @@ class NetworkSource(Source):
                 for picture in self._arriving():
                     if index == 0 and asked is not None and (picture.pts or 0) < asked and self._reader.has_more:
                         continue  # Live begins with the newest: what came while a model was loading has passed.
+                    if resumed and self._is_repeated(picture):
+                        continue
                     gap_s, arrival_s = self._clock() - arrival_s, self._clock()
                     pts = None if picture.pts is None else round(picture.pts * self._reader.time_base / TIME_BASE)
                     if resumed:
@@ -197,6 +208,10 @@ class NetworkSource(Source):
                             return
                         timeline.resume(pts, gap_s)
                         resumed = False
+                    if self._playlist:
+                        self._seen[_mark(picture)] = None
+                        if len(self._seen) > MAX_REPEATED:
+                            del self._seen[next(iter(self._seen))]
                     placed = timeline.place(pts)
                     if picture.pts is not None:
                         self._shift_s = float(placed * TIME_BASE - picture.pts * self._reader.time_base)
@@ -209,7 +224,7 @@ class NetworkSource(Source):
                             rgb, index, placed, TIME_BASE, arrival_s, duration=duration, alpha=alpha, decoded=decoded
                         )
                     index += 1
-                if not self._transmits:
+                if not self._transmits and not self._playlist:
                     return
                 broken: SourceError = SourceLostError(f"{self._name}: the sender closed the stream")
             except (SourceStalledError, SourceLostError, DecodeError) as error:
@@ -219,6 +234,8 @@ class NetworkSource(Source):
                     raise
                 broken = error
             self._reconnect(broken)
+            if self._playlist and not self._live:
+                return  # It is complete by now, which it is only told by being read again.
             resumed = True
 
     def _is_whole(self, seen_s: float) -> bool:
@@ -227,7 +244,12 @@ class NetworkSource(Source):
     def _begins_again(self, picture: av.VideoFrame) -> bool:
         """Tell whether a web server's stream, opened again, is the recording that it was the last time."""
         last, self._opening = self._opening, _mark(picture)
-        return not self._transmits and not self._reader.stamps_arrivals and self._opening == last
+        told = self._transmits or self._playlist or self._reader.stamps_arrivals
+        return not told and self._opening == last
+
+    def _is_repeated(self, picture: av.VideoFrame) -> bool:
+        """Tell whether a live playlist, read again, gives a picture that has been: it begins some segments back."""
+        return self._playlist and _mark(picture) in self._seen
 
     def _arriving(self) -> Iterator[av.VideoFrame]:
         if self._first is not None:
@@ -298,9 +320,11 @@ def _is_finished(container: InputContainer) -> bool:
     return (container.duration or 0) > 0 or (container.size > 0 and not playlist)
 
 
-def _mark(picture: av.VideoFrame) -> tuple[int | None, bytes]:
-    """Return what tells one first picture from another: its time and its pixels."""
-    return picture.pts, bytes(picture.planes[0])
+def _mark(picture: av.VideoFrame) -> tuple[int | None, int]:
+    """Return what tells one picture of a stream from another: its time, and a sum over its luma."""
+    luma = picture.planes[0]
+    rows = np.frombuffer(luma, np.uint8).reshape(luma.height, luma.line_size)[:, : luma.width]  # without padding
+    return picture.pts, crc32(np.ascontiguousarray(rows))
 
 
 def open_url(url: str, *, size: Size | None, fps: float | None, stall_timeout_s: float, clock: Clock) -> Source:
