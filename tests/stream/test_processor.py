@@ -187,6 +187,24 @@ def test_another_seed_forgets_the_past_and_keeps_the_prompt():
     assert rig.stats.resets == {"seed": 1}
 
 
+@pytest.mark.parametrize("controls", [{"prompt": None}, {"strength": 0.0}])
+def test_a_file_that_passes_as_it_is_opens_no_model_until_something_is_painted(controls):
+    rig = Rig(**controls)
+    frames = pictures(6)
+    outs = rig.play(frames[:2])
+    rig.update(seed=4)
+    rig.update(size=(16, 8))
+    outs += rig.play(frames[2:4])
+    assert rig.model.opened == []
+    assert not any(out.painted for out in outs)
+    rig.update(prompt="red", strength=1.0, size=None)
+    [out, _] = rig.play(frames[4:])
+    assert rig.model.opened == [SIZE]
+    np.testing.assert_array_equal(out.rgb, paint(frames[4].rgb, RED, seed=4))
+    live = Rig(policy=ProcessorPolicy(live=True), **controls)
+    assert live.model.opened == [SIZE], "it is ready before it is wanted"
+
+
 def test_another_size_is_opened_by_the_caller_and_taken_at_the_boundary():
     rig = Rig()
     frames = pictures(4)

@@ -323,8 +323,8 @@ def _is_finished(container: InputContainer) -> bool:
 def _mark(picture: av.VideoFrame) -> tuple[int | None, int]:
     """Return what tells one picture of a stream from another: its time, and a sum over its luma."""
     luma = picture.planes[0]
-    rows = np.frombuffer(luma, np.uint8).reshape(luma.height, luma.line_size)[:, : luma.width]  # without padding
-    return picture.pts, crc32(np.ascontiguousarray(rows))
+    rows = np.frombuffer(bytes(luma), np.uint8).reshape(luma.height, luma.line_size)[:, : luma.width]  # no padding
+    return picture.pts, crc32(rows.tobytes())
 
 
 def open_url(url: str, *, size: Size | None, fps: float | None, stall_timeout_s: float, clock: Clock) -> Source:

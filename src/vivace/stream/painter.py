@@ -113,7 +113,10 @@ class Painter:
         return self.policy.live and self.policy.budget_ms is not None
 
     def _open_slot(self, size: Size, seed: int) -> ModelSlot[Any]:
-        slot = ModelSlot(self._model, size, seed, self._board.controls.options)
+        controls = self._board.controls
+        paints = look_of(self._model, controls) is not None and controls.strength > 0
+        # Live, the model is ready before it is wanted; a file that passes as it is may never want it.
+        slot = ModelSlot(self._model, size, seed, controls.options, at_once=paints or self.policy.live)
         if self._follows_deadline:
             # Now rather than under load, where compilation would take time from the stream.
             slot.prepare_efforts()

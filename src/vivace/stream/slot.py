@@ -34,8 +34,16 @@ CALIBRATION_STEPS = 5
 class ModelSlot(Generic[State]):
     """A model opened for one stream. Used by one thread at a time; slots of one model take turns by themselves."""
 
-    def __init__(self, model: StreamModel[State], size: Size, seed: int, options: Mapping[str, Any] = NOTHING) -> None:
-        """Open the model for output of `(width, height)` px, in any thread.
+    def __init__(
+        self,
+        model: StreamModel[State],
+        size: Size,
+        seed: int,
+        options: Mapping[str, Any] = NOTHING,
+        *,
+        at_once: bool = True,
+    ) -> None:
+        """Open the model for output of `(width, height)` px, in any thread; not `at_once`, with the first step.
 
         `options` are the model's own controls; those of scope `stream` are fixed by this call.
 
@@ -47,16 +55,22 @@ class ModelSlot(Generic[State]):
         self.seed = seed
         """Seed of the noise; a new value takes effect at the next `forget`."""
         self._model = model
+        self._options = options
+        self._state: State | None = None
+        self._closed = False
+        self._fed = self._given = 0
+        model.spec.check_size(size)
+        if at_once:
+            self._state = self._opened()
+
+    def _opened(self) -> State:
+        model, size, seed = self._model, self.size, self.seed
         settled = [option.name for option in model.spec.options if option.scope == "stream"]
         with memory_for(model, size):
-            self._state: State | None = (
-                cast(OpensWithOptions[State], model).open(
-                    size, seed=seed, options={name: options[name] for name in settled if name in options}
-                )
-                if settled
-                else model.open(size, seed=seed)
-            )
-        self._fed = self._given = 0
+            if not settled:
+                return model.open(size, seed=seed)
+            options = {name: self._options[name] for name in settled if name in self._options}
+            return cast(OpensWithOptions[State], model).open(size, seed=seed, options=options)
 
     @property
     def spec(self) -> ModelSpec:
@@ -70,7 +84,9 @@ class ModelSlot(Generic[State]):
 
     @property
     def _open_state(self) -> State:
-        assert self._state is not None, "the slot is closed"
+        assert not self._closed, "the slot is closed"
+        if self._state is None:
+            self._state = self._opened()
         return self._state
 
     def step(self, chunk: Chunk) -> StepResult:
@@ -138,12 +154,15 @@ class ModelSlot(Generic[State]):
 
         With `inside`, pictures still in the model come out and stay counted.
         """
+        if self._state is None and not self._closed:
+            return  # it will be opened with the present seed
         self._model.device.in_turn(self._model.reset, self._open_state, keep=keep, seed=self.seed)
         if keep != "inside":
             self._fed = self._given = 0
 
     def close(self) -> None:
         """Free the buffers."""
+        self._closed = True
         self._state = None
 
 
