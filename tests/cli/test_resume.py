@@ -192,7 +192,7 @@ def test_what_was_not_begun_so_is_left_as_it_is(clip: Path, tmp_path: Path, caps
     for flags in (("-o", str(tmp_path / "more.mp4")), ("--live",)):
         assert run(clip, tmp_path / "new.mp4", "--resume", *flags) == 2
         assert "--resume is for a video file" in capsys.readouterr().err
-    for target in ("null", str(tmp_path / "a.gif"), str(tmp_path / "%03d.png")):
+    for target in ("null", str(tmp_path / "a.gif"), str(tmp_path / "%03d.png"), str(tmp_path / "a.m3u8")):
         assert main(["run", str(clip), "-p", "red", "-o", target, "--resume"]) == 2
     assert main(["run", "scene:gallery", "-p", "red", "-o", str(tmp_path / "scene.mp4"), "--resume"]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]

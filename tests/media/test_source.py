@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from vivace.media.frame import Frame
+from vivace.media.pacing import PacedSource
 from vivace.media.source import Source, SourceInfo
 
 WAIT_S = 10.0
@@ -55,3 +56,14 @@ def test_closing_twice_lets_go_once() -> None:
     source.close()
     assert source.released == 1
     assert list(source) == []
+
+
+def test_warnings_are_told_when_they_come_and_those_from_before_first() -> None:
+    source, told = Reluctant(), list[str]()
+    source.warnings.append("damaged")
+    source.warnings.tell(told.append)
+    assert told == ["damaged"]
+    PacedSource(source).warnings.append("reconnected")
+    assert told == source.warnings == ["damaged", "reconnected"]
+    source.may_release.set()
+    source.close()
