@@ -122,7 +122,18 @@ class End(Table):
     type: Literal["end"] = "end"
 
 
-ClientMessage = Annotated[Update | Ping | Record | Sound | Source | End, Field(discriminator="type")]
+class Pick(Table):
+    """Ask which places are at a point of the newest picture, for the control `place`; answered by `picked`."""
+
+    type: Literal["pick"] = "pick"
+    id: Annotated[str, Field(max_length=MAX_ID_CHARS)] | None = None
+    x: Annotated[float, Field(ge=0, le=1)]
+    """Share of the width, from the left of the picture as it is sent, not mirrored."""
+    y: Annotated[float, Field(ge=0, le=1)]
+    """Share of the height, from the top."""
+
+
+ClientMessage = Annotated[Update | Ping | Record | Sound | Source | Pick | End, Field(discriminator="type")]
 
 
 # From the server
@@ -264,6 +275,15 @@ class Stats(Table):
     """State of the audio that accompanies the pictures."""
 
 
+class Picked(Table):
+    """Answer to a `pick`."""
+
+    type: Literal["picked"] = "picked"
+    id: str | None = None
+    places: list[str]
+    """Values of the control `place` that are there, the likeliest first."""
+
+
 class Recorded(Table):
     """A recording has started or stopped."""
 
@@ -304,7 +324,7 @@ class Pong(Table):
 
 
 ServerMessage = Annotated[
-    Waiting | Live | Ack | Notice | Changed | Applied | Stats | Recorded | Sound | Ended | Error | Pong,
+    Waiting | Live | Ack | Notice | Changed | Applied | Stats | Picked | Recorded | Sound | Ended | Error | Pong,
     Field(discriminator="type"),
 ]
 

@@ -11,8 +11,9 @@ import pytest
 from skimage import data
 
 from vivace.errors import ControlError
-from vivace.regions.finder import Found, RegionFinder, at
+from vivace.regions.finder import Found, RegionFinder
 from vivace.regions.names import COLOURS, REGIONS, check_names
+from vivace.regions.pick import at, pick
 
 SIZE = 256, 256
 PERSON = frozenset({"person", "background"})
@@ -94,11 +95,32 @@ def test_a_person_and_her_parts_are_found_in_one_picture(portrait: np.ndarray) -
 
 def test_a_click_picks_the_smallest_region_under_it(portrait: np.ndarray) -> None:
     found = RegionFinder.open((512, 512)).find(portrait, {"person", "background", "face", "lips"})
-    assert at(222, 147, found) == "lips"
-    assert at(222, 120, found) == "face"
-    assert at(180, 330, found) == "person"
-    assert at(330, 60, found) == "background"
-    assert at(5, 5, {"face": Found(mask_of(np.s_[100:120, 100:120]), 1.0)}) == ""
+    assert at(222, 147, found) == ("lips", "face", "person")
+    assert at(222, 120, found) == ("face", "person")
+    assert at(180, 330, found) == ("person",)
+    assert at(330, 60, found) == ("background",)
+    assert at(5, 5, {"face": Found(mask_of(np.s_[100:120, 100:120]), 1.0)}) == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "first"), [((222, 147), "lips"), ((240, 30), "hair"), ((120, 420), "clothes"), ((330, 60), "background")]
+)
+def test_a_click_on_a_picture_means_the_part_first_and_then_the_person(
+    portrait: np.ndarray, place: tuple[int, int], first: str
+) -> None:
+    picked = pick(portrait, *place)
+    assert picked[0] == first
+    assert "subject" not in picked
+    assert ("person" in picked) == (first != "background")
+
+
+def test_a_click_on_a_thing_means_its_colour_and_beside_it_the_background() -> None:
+    picture = np.full((256, 256, 3), 110, np.uint8)
+    picture[60:120, 20:80] = 230, 200, 30
+    picture[200:, 200:] = 20, 60, 200
+    assert pick(picture, 250, 250)[0] == "blue"
+    assert "yellow" in pick(picture, 30, 100)
+    assert not {"yellow", "blue"} & set(pick(picture, 150, 20))
 
 
 def test_the_same_pictures_give_the_same_masks(portrait: np.ndarray) -> None:

@@ -304,6 +304,17 @@ class ComposesLook(Protocol):
 
 
 @runtime_checkable
+class PicksPlaces(Protocol):
+    """A model with a control `place` that tells which of its values a click on a picture means."""
+
+    def places_at(self, rgb: NDArray[np.uint8], x: int, y: int) -> tuple[str, ...]:
+        """Return the places at a px of a picture `uint8 [h w 3]`, the likeliest first; takes some tenths of a second.
+
+        Called from any thread, outside the turn of the device.
+        """
+
+
+@runtime_checkable
 class PreparesEfforts(Protocol[_Prepared]):
     """Model that needs preparation for each effort, e.g. compilation."""
 

@@ -100,8 +100,3 @@ class RegionFinder:
             found[name] = Found(of.mask(name) if presence else np.zeros(rgb.shape[:2], np.uint8), presence)
         return found
 
-
-def at(x: int, y: int, found: Mapping[str, Found]) -> str:
-    """Return the region that a click at a px picks: the smallest that covers it; an empty string where none does."""
-    covering = {name: each for name, each in found.items() if each.mask[y, x] >= 128}
-    return min(covering, key=lambda name: (int(covering[name].mask.sum()), name), default="")

@@ -21,6 +21,7 @@ from vivace.models.edits.prompts import encode
 from vivace.models.prompt_cache import PromptCache
 from vivace.models.thumbnail import thumbnail_of
 from vivace.regions.finder import Found, RegionFinder
+from vivace.regions.pick import pick
 
 _SEEN_BLUR = 0.2
 """Amount below which a blur fades instead of getting weaker: it is computed on a coarse grid, which blurs by itself."""
@@ -116,6 +117,10 @@ class EditingModel(Generic[State]):
         if place != PLACE.default:
             plan = confined(plan, place)
         return plan if picture is None else behind_people(plan)
+
+    def places_at(self, rgb: NDArray[np.uint8], x: int, y: int) -> tuple[str, ...]:
+        """Return the values of the control `place` for a click at a px of a picture, the likeliest first."""
+        return pick(rgb, x, y)
 
     def step(self, states: Sequence[EditState[State]], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Advance each stream by a frame."""
