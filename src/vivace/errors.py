@@ -89,17 +89,26 @@ class UnknownPromptError(ControlError):
 
     code = "unknown_prompt"
 
-    def __init__(self, message: str, *, control: str = "prompt", matches: tuple[tuple[str, float], ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        control: str = "prompt",
+        matches: tuple[tuple[str, float], ...] = (),
+        edits: tuple[object, ...] = (),
+    ) -> None:
         """Create the error.
 
         Args:
             message: the reason, and what the model knows instead.
             control: control that was refused: `prompt`, or the name of a control of the model's own.
             matches: nearest styles with their similarity, 0 to 1, nearest first; each name is a known prompt.
+            edits: edits that were understood and cannot be made, see `vivace.models.base.PromptEdit`.
         """
         super().__init__(message)
         self.control = control
         self.matches = matches
+        self.edits = edits
 
 
 class PolicyError(ControlError):

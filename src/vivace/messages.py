@@ -176,6 +176,21 @@ class Live(Table):
     """Label in the pictures themselves; null if there is none, and the client should show one."""
 
 
+class Understood(Table):
+    """One edit that a prompt was taken to ask for."""
+
+    action: str
+    """One of `look`, `recolour`, `blur`, `replace`, `remove`, `reset`, `undo`, `stronger`, `weaker`, `elsewhere`."""
+    what: list[str]
+    """Names of looks or colours, or what comes instead."""
+    on: list[str]
+    """Places that change; none is everywhere."""
+    keep: list[str]
+    """Places that stay as they are."""
+    amount: str
+    """Amount that was asked for: nothing, `little` or `much`."""
+
+
 class Ack(Table):
     """Answer to an update."""
 
@@ -195,6 +210,8 @@ class Ack(Table):
     """Reason in the server's policy, if the code is `policy`: such as `sexual`, `minors`, `impersonation`."""
     matches: list[tuple[str, float]] = Field(default_factory=list)
     """Styles that the prompt was matched to, with their weights; the nearest styles of an unknown prompt."""
+    understood: list[Understood] = Field(default_factory=list)
+    """Edits that the prompt was taken to ask for, of a refused one too; none where `matches` says it."""
 
 
 class Notice(Table):
@@ -209,6 +226,8 @@ class Notice(Table):
     """Control that was left out until an update sets it: `prompt`, or one of the model's own."""
     matches: list[tuple[str, float]]
     """Nearest styles with their similarity, 0 to 1; each name is a prompt that the model knows."""
+    understood: list[Understood] = Field(default_factory=list)
+    """Edits that the prompt was taken to ask for, of a refused one too; none where `matches` says it."""
 
 
 class Changed(Table):
@@ -221,6 +240,8 @@ class Changed(Table):
     """Message for people: the interpretation of the prompt."""
     matches: list[tuple[str, float]] = Field(default_factory=list)
     """Styles that the prompt was matched to, with their weights."""
+    understood: list[Understood] = Field(default_factory=list)
+    """Edits that the prompt was taken to ask for, of a refused one too; none where `matches` says it."""
 
 
 class Applied(Table):

@@ -100,6 +100,8 @@ def test_presets_and_sources_are_one_tab_stop_each_with_arrow_keys(server: Servi
         page.keyboard.press("Tab")
         assert page.evaluate(FOCUSED) == "Everything", "where it paints"
         page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "More places"
+        page.keyboard.press("Tab")
         assert page.evaluate(FOCUSED) == titles[0]
         page.keyboard.press("ArrowRight")
         assert page.evaluate(FOCUSED) == titles[1]
@@ -118,7 +120,7 @@ def test_presets_and_sources_are_one_tab_stop_each_with_arrow_keys(server: Servi
         page.keyboard.press("Enter")
         assert page.input_value("#prompt") == page.evaluate("document.activeElement.title.replace(/ \\(key.*/, '')")
         page.click("#presets button:nth-child(3)")
-        page.focus("#chips [tabindex='0']")
+        page.focus("#chips select")
         page.keyboard.press("Tab")
         assert page.evaluate(FOCUSED) == titles[2], "the stop is what is chosen"
 
@@ -217,4 +219,86 @@ def test_where_a_prompt_paints_is_chosen_below_it(live: Studio) -> None:
     live.page.evaluate("document.getElementById('page-panel').open = true")
     live.page.select_option("#language", label="Deutsch")
     assert chips.all_inner_texts() == ["Alles", "Person", "Hintergrund", "Gesicht", "Haare", "Kleidung"]
+    assert live.page.get_attribute("#chips [role=radiogroup]", "aria-label") == "Wo"
+    live.page.select_option("#language", label="English")
+
+
+PLACE = "studio.session.controls.options?.place"
+
+
+def click_picture(studio: Studio, x: float, y: float) -> None:
+    """Click on the picture at shares of its width and height."""
+    box = studio.page.locator("#picture").bounding_box()
+    assert box is not None
+    studio.page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def test_a_click_on_the_picture_chooses_where_the_prompt_paints(live: Studio) -> None:
+    live.paint(BLUEPRINT)
+    # the first one has networks loaded, for which a busy machine takes longer than a page waits
+    live.wait_until("studio.session.pick(0.5, 0.08).then((places) => places.length > 0, () => false)")
+    click_picture(live, 0.5, 0.08)
+    live.wait_until(f"![undefined, 'everything'].includes({PLACE})")
+    place = live.page.evaluate(PLACE)
+    assert place in live.page.evaluate("studio.session.pick(0.5, 0.08)")
+    checked = live.page.locator("#chips [aria-checked=true]")
+    assert checked.get_attribute("data-value") == place
+    assert live.page.inner_text("#toasts").startswith("The prompt paints here: ")
+    # keys reach every place, also those that are no chip yet
+    live.page.focus("#chips select")
+    live.page.select_option("#chips select", label="Lips")
+    live.wait_until(f"{PLACE} === 'lips'")
+    assert checked.inner_text() == "Lips"
+    checked.press("Home")
+    live.wait_until(f"{PLACE} === 'everything'")
+    assert live.errors == []
+
+
+@pytest.mark.parametrize(("mirrored", "x"), [(False, 0.25), (True, 0.75)])
+def test_a_click_is_where_it_is_in_the_picture_as_it_is_sent(live: Studio, mirrored: bool, x: float) -> None:
+    live.page.evaluate(
+        """(mirrored) => {
+          if (studio.stage.mirrored !== mirrored) studio.stage.toggleMirror();
+          window.own = studio.session.pick;
+          studio.session.pick = async (x, y) => { window.at = [x, y]; return ["nowhere", "hair", "red"]; };
+        }""",
+        mirrored,
+    )
+    click_picture(live, 0.25, 0.4)
+    live.wait_until(f"{PLACE} === 'hair'")
+    assert live.page.evaluate("window.at") == pytest.approx([x, 0.4], abs=0.02)
+    assert "Red" in live.page.locator("#chips [role=radio]").all_inner_texts(), "what else was there is offered"
+    live.page.evaluate("studio.session.pick = async () => []")
+    click_picture(live, 0.5, 0.5)
+    live.page.wait_for_selector("text=Nothing was found there.")
+    assert live.page.evaluate(PLACE) == "hair"
+    live.page.evaluate("(() => { studio.session.pick = window.own; studio.options.places.choose('everything'); })()")
+    live.wait_until(f"{PLACE} === 'everything'")
+
+
+def test_while_the_brush_is_open_a_click_paints_with_it(live: Studio) -> None:
+    live.page.evaluate("studio.brush.toggle(true)")
+    click_picture(live, 0.5, 0.5)
+    live.wait_until("studio.brush.dataUrl() !== ''")
+    assert live.page.evaluate(PLACE) in (None, "everything")
+    live.page.evaluate("(() => { studio.brush.clear(); studio.brush.toggle(false); })()")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "english", "german"),
+    [
+        ("make my shirt dark green", "The clothes in dark green.", "Kleidung in Dunkelgrün."),
+        ("me in ink, keep my face", "Ink on the person, but not the face.", "Tusche: Person, außer Gesicht."),
+        ("me as a zombie", "Understood: zombie skin on the person. This", "Verstanden: zombie skin: Person. Das kann"),
+        ("put me on a beach", "Another place cannot be invented", "Ein anderer Ort lässt sich nicht erfinden"),
+    ],
+)
+def test_places_and_what_is_done_there_are_said_in_the_pages_language(
+    live: Studio, prompt: str, english: str, german: str
+) -> None:
+    live.paint(prompt)
+    live.wait_until(f"document.getElementById('prompt-said').textContent.startsWith({english!r})")
+    live.page.evaluate("document.getElementById('page-panel').open = true")
+    live.page.select_option("#language", label="Deutsch")
+    assert live.page.inner_text("#prompt-said").startswith(german)
     live.page.select_option("#language", label="English")

@@ -111,6 +111,7 @@ def test_what_one_sets_is_told_to_the_others_without_pictures_and_events(server:
             "controls": {"prompt": "red", "strength": None},
             "message": "taken as red",
             "matches": [["red", 1.0]],
+            "understood": [],
         }
         second.say(type="update", id="4", controls={"seed": 7})
         assert first.hear("changed")["controls"] == {"seed": 7}, "nobody is told of their own"
@@ -238,6 +239,49 @@ def test_recording_begins_and_ends_with_the_request_s_id(server: Running, tmp_pa
         done = control.hear("recorded")
         assert (done["id"], done["on"], done["name"]) == ("stop", False, begun["name"])
         assert done["url"] == f"/v1/recordings/{done['name']}"
+
+
+class PickingModel(FakeModel):
+    """Knows which place is at a px: the left half and the right half."""
+
+    def places_at(self, rgb: np.ndarray, x: int, y: int) -> tuple[str, ...]:
+        assert rgb.shape[:2] == (16, 32)
+        assert 0 <= y < 16
+        return ("left", "background") if x < 16 else ("right",)
+
+
+def test_a_click_is_answered_with_the_places_that_are_there(tmp_path: Path) -> None:
+    model = PickingModel(record=False)
+    with running(settings_for(tmp_path, slots=1, size=SIZE), model=model) as server:
+        session = server.open(controls={"prompt": "red"})
+        with channel(server, session) as control:
+            control.hear("live")
+            control.say(type="pick", x=0.5, y=0.5)
+            assert "no picture yet" in control.hear("error")["message"]
+            for _ in range(100):  # until the model is open for the first frame's shape
+                push(server, session)
+                control.say(type="pick", x=0.5, y=0.5)
+                if control.hear("picked", "error")["type"] == "picked":
+                    break
+            for x, places in (
+                (0, ["left", "background"]),
+                (0.49, ["left", "background"]),
+                (0.5, ["right"]),
+                (1, ["right"]),
+            ):
+                control.say(type="pick", id=str(x), x=x, y=1)
+                assert control.hear("picked") == {"type": "picked", "id": str(x), "places": places}
+            control.say(type="pick", id="2", x=1.5, y=0)
+            assert control.hear("error")["code"] == "invalid"
+
+
+def test_where_the_model_paints_whole_pictures_nothing_can_be_picked(server: Running) -> None:
+    session = server.open()
+    with channel(server, session) as control:
+        control.say(type="pick", id="1", x=0.5, y=0.5)
+        error = control.hear("error")
+        assert (error["id"], error["code"]) == ("1", "control")
+        assert "whole pictures" in error["message"]
 
 
 def test_sound_is_turned_off_and_on_for_all_and_all_are_told(server: Running) -> None:
@@ -436,13 +480,14 @@ def test_the_schema_in_the_docs_is_that_of_the_messages() -> None:
 
 def test_the_schema_knows_every_message_of_both_sides() -> None:
     client, server = control_schema()["oneOf"]
-    assert set(client["discriminator"]["mapping"]) == {"update", "ping", "record", "sound", "source", "end"}
+    assert set(client["discriminator"]["mapping"]) == {"update", "ping", "record", "sound", "source", "pick", "end"}
     told = {
         "waiting",
         "live",
         "ack",
         "applied",
         "stats",
+        "picked",
         "recorded",
         "ended",
         "error",

@@ -33,6 +33,8 @@ from vivace.messages import (
     Error,
     Live,
     Notice,
+    Pick,
+    Picked,
     Ping,
     Pong,
     Record,
@@ -132,6 +134,21 @@ class ClientSession:
         answer = await self._ask(lambda id_: Record(id=id_, on=on))
         assert isinstance(answer, Recorded)
         return answer
+
+    async def pick(self, x: float, y: float) -> list[str]:
+        """Return the places at a point of the newest picture, values of the control `place`, the likeliest first.
+
+        Args:
+            x: share of the width, 0 at the left to 1.
+            y: share of the height, 0 at the top to 1.
+
+        Raises:
+            ServerError: the model knows no places, or there is no picture yet.
+            SessionClosedError: the session has ended.
+        """
+        answer = await self._ask(lambda id_: Pick(id=id_, x=x, y=y))
+        assert isinstance(answer, Picked)
+        return answer.places
 
     async def sound(self, on: bool) -> None:
         """Turn forwarding of audio to viewers and recordings on or off.
@@ -293,7 +310,7 @@ class ClientSession:
 
     def _take(self, message: ServerMessage) -> None:
         match message:
-            case Ack() | Pong() | Error() if message.id is not None:
+            case Ack() | Picked() | Pong() | Error() if message.id is not None:
                 self._answer(message.id, message)
                 return
             case Pong():
@@ -315,7 +332,7 @@ class ClientSession:
 
     # Requests and answers
 
-    async def _ask(self, make: Callable[[str], Update | Ping | Record | Sound]) -> Any:
+    async def _ask(self, make: Callable[[str], Update | Pick | Ping | Record | Sound]) -> Any:
         self._check_open()
         id_ = str(next(self._ids))
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

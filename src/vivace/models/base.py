@@ -138,6 +138,22 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptEdit:
+    """One edit that a prompt was understood to ask for, for pages that say so in their own words."""
+
+    action: str
+    """One of `look`, `recolour`, `blur`, `replace`, `remove`, `reset`, `undo`, `stronger`, `weaker`, `elsewhere`."""
+    what: tuple[str, ...] = ()
+    """Names of looks or colours, or what comes instead."""
+    on: tuple[str, ...] = ()
+    """Places that change; none is everywhere."""
+    keep: tuple[str, ...] = ()
+    """Places that stay as they are."""
+    amount: str = ""
+    """Amount that was asked for: nothing, `little` or `much`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """Encoded prompt, with the encoder's interpretation."""
 
@@ -153,6 +169,8 @@ class Prompt:
     unknown prompt, the nearest styles with their similarity, 0 to 1."""
     message: str = ""
     """Message for people: the interpretation, or the reason it was not understood and the nearest styles."""
+    edits: tuple[PromptEdit, ...] = ()
+    """Edits that it was understood to ask for, of a refused prompt too; none where the styles in `matches` say it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,4 +99,3 @@ class RegionFinder:
             presence = of.presence(name)
             found[name] = Found(of.mask(name) if presence else np.zeros(rgb.shape[:2], np.uint8), presence)
         return found
-

@@ -17,6 +17,8 @@ from vivace.messages import (
     ClientMessage,
     End,
     Error,
+    Pick,
+    Picked,
     Ping,
     Pong,
     Record,
@@ -31,7 +33,7 @@ from vivace.serve.session import LiveSession
 
 _log = logging.getLogger(__name__)
 
-_CLIENT_MESSAGE: TypeAdapter[Update | Ping | Record | Sound | Source | End] = TypeAdapter(ClientMessage)
+_CLIENT_MESSAGE: TypeAdapter[Update | Ping | Record | Sound | Source | Pick | End] = TypeAdapter(ClientMessage)
 
 FLOOD_S = 10.0
 """A client that sends as much too much as it may send in this time is cut off: it does not listen."""
@@ -128,7 +130,7 @@ class Conversation:
         finally:
             events.close()
 
-    async def _carry_out(self, message: Update | Ping | Record | Sound | Source | End) -> bool:
+    async def _carry_out(self, message: Update | Ping | Record | Sound | Source | Pick | End) -> bool:
         match message:
             case Update():
                 await self._send(await self._session.update(message.controls, message.id, self._events))
@@ -149,6 +151,9 @@ class Conversation:
                 self._session.tell(message)
             case Source():
                 self._session.expect(message.size)
+            case Pick():
+                places = await self._session.places_at(message.x, message.y)
+                await self._send(Picked(id=message.id, places=list(places)))
             case End():
                 self._session.end("client", "You ended the session.")
         return True

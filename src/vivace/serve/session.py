@@ -21,10 +21,11 @@ from threading import Lock
 from typing import Any, Literal
 
 from vivace import messages
-from vivace.errors import SessionClosedError, VivaceError
+from vivace.errors import ControlError, SessionClosedError, VivaceError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.live_sound import SoundPacket
 from vivace.media.size import Size
+from vivace.models.base import PicksPlaces
 from vivace.models.capacity import out_of_memory, ran_out_of_memory
 from vivace.serve.context import SessionContext
 from vivace.serve.dynamic_size import DynamicSize
@@ -343,13 +344,29 @@ class LiveSession:
                 self._record = self._record.model_copy(update={"controls": merged(self._record.controls, controls)})
                 self._context.changed(self.id)
                 if told := told_to_others(controls):
-                    self._fanout.tell(messages.Changed(controls=told, message=ack.message, matches=ack.matches), but=by)
+                    news = ack.model_dump(include={"message", "matches", "understood"})
+                    self._fanout.tell(messages.Changed(controls=told, **news), but=by)
             return ack
 
     @property
     def record(self) -> SessionRecord:
         """The session as another process could go on with it."""
         return self._record.model_copy(update={"links": self.links.tokens})
+
+    async def places_at(self, x: float, y: float) -> tuple[str, ...]:
+        """Return the places at a point of the newest source picture, shares of its width and height, likeliest first.
+
+        Raises:
+            ControlError: the model knows no places, or there is no picture yet.
+        """
+        model, newest = self.served.model, self.newest
+        if not isinstance(model, PicksPlaces):
+            raise ControlError(f"{self.model} paints whole pictures; nothing in them can be picked")
+        if newest is None or newest.source_rgb is None:
+            raise ControlError("there is no picture yet to pick a place in; try again when there is one")
+        height, width, _ = newest.source_rgb.shape
+        at = min(int(x * width), width - 1), min(int(y * height), height - 1)
+        return await asyncio.to_thread(model.places_at, newest.source_rgb, *at)
 
     # Events and reports
 

@@ -75,6 +75,7 @@ def _notice(error: UnknownPromptError) -> messages.Notice:
         message=f"{str(error).rstrip('.')}. The session begins without it.",
         control=error.control,
         matches=list(error.matches),
+        understood=_understood(error.edits),
     )
 
 
@@ -111,7 +112,8 @@ class SessionSteering:
     def update(self, controls: messages.Controls, request_id: str | None, arrived_s: float) -> messages.Ack:
         """Change controls and answer; what cannot be done is refused as a whole, with the reason. Takes its time."""
         code = reason = ""
-        matches: Sequence[tuple[str, float]]
+        matches: Sequence[tuple[str, float]] = ()
+        edits: Sequence[Any] = ()
         with self.lock:
             try:
                 changes = changes_of(controls, self._served.model.spec, self._max_px)
@@ -126,11 +128,13 @@ class SessionSteering:
                 ack = Ack(*self._board.position(), (), None, str(error))
                 code = error.code
                 reason = error.reason if isinstance(error, PolicyError) else ""
-                matches = error.matches if isinstance(error, UnknownPromptError) else ()
+                if isinstance(error, UnknownPromptError):
+                    matches, edits = error.matches, error.edits
             else:
                 named = {*ack.applied, *(controls.options or ())}
                 self.notices = tuple(notice for notice in self.notices if notice.control not in named)
-                matches = () if ack.prompt is None else ack.prompt.matches
+                if ack.prompt is not None:
+                    matches, edits = ack.prompt.matches, ack.prompt.edits
         return messages.Ack(
             id=request_id,
             accepted=not code,
@@ -141,6 +145,7 @@ class SessionSteering:
             code=code,
             reason=reason,
             matches=list(matches),
+            understood=_understood(edits),
         )
 
     def reached(self, control_index: int) -> list[tuple[int, float]]:
@@ -157,6 +162,16 @@ def merged(before: messages.Controls, update: messages.Controls) -> messages.Con
     if given.get("options") is not None:
         given["options"] = {**(before.options or {}), **given["options"]}
     return messages.Controls.model_validate({**before.model_dump(exclude_unset=True, exclude={"events"}), **given})
+
+
+def _understood(edits: Sequence[Any]) -> list[messages.Understood]:
+    """Return the edits of a prompt (`PromptEdit`) as clients are told of them."""
+    return [
+        messages.Understood(
+            action=edit.action, what=list(edit.what), on=list(edit.on), keep=list(edit.keep), amount=edit.amount
+        )
+        for edit in edits
+    ]
 
 
 def told_to_others(controls: messages.Controls) -> dict[str, Any]:

@@ -97,7 +97,10 @@ def known_prompt(name: str, prompt: Prompt) -> Prompt:
     if not prompt.known:
         message = prompt.message or f"the model cannot serve {brief(prompt.text)}"
         raise UnknownPromptError(
-            message if name == "prompt" else f"{name}: {message}", control=name, matches=prompt.matches
+            message if name == "prompt" else f"{name}: {message}",
+            control=name,
+            matches=prompt.matches,
+            edits=prompt.edits,
         )
     return prompt
 

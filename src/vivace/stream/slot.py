@@ -127,6 +127,9 @@ class ModelSlot(Generic[State]):
             edited.dtype != np.uint8 or edited.ndim != 3 or len(edited) != len(rgb) or edited.size < len(rgb)
         ):
             raise StepError(f"{name} returned a mask {_shape(edited)} for {len(rgb)} pictures instead of uint8 [n h w]")
+        alpha = result.alpha
+        if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != rgb.shape[:3]):
+            raise StepError(f"{name} returned an alpha {_shape(alpha)} instead of uint8 {rgb.shape[:3]}")
 
     def prepare_efforts(self) -> None:
         """Prepare the model for all its efforts, in the caller's thread; may take seconds."""

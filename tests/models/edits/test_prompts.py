@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vivace.models.base import PromptEdit
 from vivace.models.edits.places import EVERYTHING, parts_of
 from vivace.models.edits.plan import read_plan
 from vivace.models.edits.prompts import colour_of, colours, encode
@@ -148,6 +149,19 @@ def test_every_colour_of_the_reader_has_one() -> None:
     assert colours().keys() >= set(COLOURS)
     assert colour_of("dark red") < colour_of("red") < colour_of("light red")
     assert colour_of("octarine") is None
+
+
+def test_the_edits_are_told_as_data_for_pages_to_say_in_their_language() -> None:
+    served = encode("me in anime, keep my hair, blur the background a little", TEXT.encode)
+    assert served.edits == (
+        PromptEdit("look", ("cel",), ("person",), ("hair",)),
+        PromptEdit("blur", (), ("background",), (), "little"),
+    )
+    refused = encode("me as a zombie", TEXT.encode)
+    assert [(edit.action, edit.on) for edit in refused.edits] == [("look", ("person",))]
+    assert refused.matches
+    assert [edit.action for edit in encode("snowy mountains behind me", TEXT.encode).edits] == ["look", "elsewhere"]
+    assert encode("ink", TEXT.encode).edits == ()
 
 
 def test_things_are_removed_and_how_is_said() -> None:

@@ -14,6 +14,7 @@ PLACE = ControlSpec(
     choices=(_NOT_CONFINED, *_USUAL, *(name for name in PLACES if name not in _USUAL)),
     default=_NOT_CONFINED,
     beside_prompt=True,
+    encoded=True,
     help="Where a prompt paints that names no place itself.",
 )
 BACKGROUND = ControlSpec(
@@ -26,6 +27,7 @@ MATTE = ControlSpec(
     kind="choice",
     choices=(_NO_MATTE, "person", "face", "hair", "clothes", "subject"),
     default=_NO_MATTE,
+    encoded=True,
     help="What of the picture is kept where the output can be transparent; the rest is transparent, elsewhere black.",
 )
 CONTROLS = (PLACE, BACKGROUND, MATTE)

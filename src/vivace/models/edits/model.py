@@ -89,6 +89,8 @@ class EditingModel(Generic[State]):
         self.spec = replace(painter.spec, options=(*painter.spec.options, *CONTROLS))
         self.runtime, self.device = painter.runtime, painter.device
         self._prompts = PromptCache(lambda text: encode(text, painter.encode_prompt))
+        self._loaded: set[str] = set()
+        """Places that networks were loaded for."""
         self._nothing = to_plan({}, len(painter.encode_prompt("").embeds))
 
     def nbytes(self, size: tuple[int, int]) -> int:
@@ -104,8 +106,25 @@ class EditingModel(Generic[State]):
         state.painters.prepare_efforts()
 
     def encode_prompt(self, text: str) -> Prompt:
-        """Encode a request as a plan; the last few hundred are remembered."""
-        return self._prompts.encode(text)
+        """Encode a request as a plan; the last few hundred are remembered. Networks that it needs are loaded here."""
+        prompt = self._prompts.encode(text)
+        layers = read_plan(prompt.embeds)
+        self._load(frozenset[str]().union(*(needed(layer.places, layers.present.keys()) for layer in layers.all)))
+        return prompt
+
+    def encode_control(self, name: str, value: str) -> str:
+        """Return the value of `place` or `matte`, with the networks loaded that it needs."""
+        del name
+        if value not in (PLACE.default, MATTE.default):
+            self._load(parts_of(value))
+        return value
+
+    def _load(self, places: frozenset[str]) -> None:
+        """Load what finds places, once: it takes a second, for which no stream's frame shall have to wait."""
+        missing = places - self._loaded
+        if missing and self._find is RegionFinder:
+            RegionFinder.open(self.spec.min_size, missing)
+        self._loaded |= missing
 
     def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> Plan | None:
         """Return the plan under a prompt and what the user chose beside it; None for the source untouched."""

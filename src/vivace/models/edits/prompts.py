@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import resources
 
-from vivace.models.base import Prompt, is_saved_look
+from vivace.models.base import Prompt, PromptEdit, is_saved_look
 from vivace.models.edits.painters import MOST_LOOKS
 from vivace.models.edits.places import EVERYTHING, PLACES, parts_of
 from vivace.models.edits.plan import PlaceEdit, Rgb, Tint, confined, to_plan, whole
@@ -70,19 +70,24 @@ def encode(text: str, paint: Encode) -> Prompt:
         return _encoded(text, reading, paint, len(whole_picture.embeds))
     except _NotServedError as reason:
         message = f"Understood: {reading.sentence}. {reason}"
-        return replace(plain, known=False, confidence=reading.confidence, matches=reason.near, message=message)
+        near, edits = reason.near, tuple(map(_said, reading.edits))
+        return replace(plain, known=False, confidence=reading.confidence, matches=near, message=message, edits=edits)
 
 
 def _elsewhere(plain: Prompt, near: Sequence[str], paint: Encode) -> Prompt:
     """Return the nearest that there is to another place: the look that it names, behind people, else a refusal."""
+    elsewhere = PromptEdit("elsewhere")
     if plain.known:
         embeds = confined(plain.embeds, "background")
         styles = " and ".join(_TITLES.get(style, style) for style, _ in plain.matches)
-        return replace(plain, embeds=embeds, matches=(), message=f"{styles} on the background. {_OTHER_PLACE}.")
+        edit = PromptEdit("look", tuple(style for style, _ in plain.matches), ("background",))
+        message = f"{styles} on the background. {_OTHER_PLACE}."
+        return replace(plain, embeds=embeds, matches=(), message=message, edits=(edit, elsewhere))
     looks = [each for each in map(paint, near) if each.known]
     offer = f", or say 'the background in {looks[0].text}'" if looks else ""
     matches = tuple((each.matches[0][0], each.confidence) for each in looks)
-    return replace(plain, matches=matches, message=f"Understood: another place behind you. {_OTHER_PLACE}{offer}.")
+    message = f"Understood: another place behind you. {_OTHER_PLACE}{offer}."
+    return replace(plain, matches=matches, message=message, edits=(elsewhere,))
 
 
 def _has_more(reading: Reading) -> bool:
@@ -92,12 +97,14 @@ def _has_more(reading: Reading) -> bool:
 
 def _encoded(text: str, reading: Reading, paint: Encode, dim: int) -> Prompt:
     places: dict[str, PlaceEdit] = {}
+    edits = []
     confidence = reading.confidence
     for edit in reading.edits:
         look = None
         if edit.action == "look" or (edit.action == "replace" and edit.what <= _TITLES.keys()):
             look = _look_of(edit, paint)
             confidence = min(confidence, look.confidence)
+        edits.append(_said(edit, () if look is None else tuple(style for style, _ in look.matches)))
         for name in _places_of(edit):
             places[name] = _edited(places.get(name, PlaceEdit()), edit, look)
         for name in _kept(edit) - EVERYTHING:
@@ -109,7 +116,13 @@ def _encoded(text: str, reading: Reading, paint: Encode, dim: int) -> Prompt:
     said = reading.sentence
     said += _GONE * any(place.gone > 0 for place in made) + _CLEAR * any(place.clear > 0 for place in made)
     said += _PICTURE * any(place.picture > 0 for place in made)
-    return Prompt(text, to_plan(places, dim), True, confidence, message=said)
+    return Prompt(text, to_plan(places, dim), True, confidence, message=said, edits=tuple(edits))
+
+
+def _said(edit: Edit, styles: tuple[str, ...] = ()) -> PromptEdit:
+    """Return an edit as pages are told of it, with its look by the names of styles where the model has it."""
+    what, on, keep = (tuple(sorted(names)) for names in (edit.what, edit.on, edit.keep))
+    return PromptEdit(edit.action, styles or what, on, keep, edit.amount)
 
 
 def _look_of(edit: Edit, paint: Encode) -> Prompt:

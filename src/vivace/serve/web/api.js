@@ -6,13 +6,14 @@
  * Of one that is not painted (`policy`) `reason` is that of the server's list.
  */
 export class VivaceError extends Error {
-  constructor(code, message, { retryAfterS = null, status = 0, matches = [], reason = "" } = {}) {
+  constructor(code, message, { retryAfterS = null, status = 0, matches = [], understood = [], reason = "" } = {}) {
     super(message);
     this.name = "VivaceError";
     this.code = code;
     this.retryAfterS = retryAfterS;
     this.status = status;
     this.matches = matches;
+    this.understood = understood;
     this.reason = reason;
   }
 }

@@ -150,7 +150,7 @@ export class Updates {
       },
       resolve: (ack) => {
         if (ack.accepted) this.#accepted(controls, ack, sinceMs);
-        const error = new VivaceError(ack.code, ack.message, { matches: ack.matches, reason: ack.reason });
+        const error = new VivaceError(ack.code, ack.message, { matches: ack.matches, understood: ack.understood, reason: ack.reason });
         waiters.forEach((waiter) => (ack.accepted ? waiter.resolve(ack) : waiter.reject(error)));
       },
       reject: (error) => waiters.forEach((waiter) => waiter.reject(error)),

@@ -124,6 +124,7 @@ export class Session extends EventTarget {
         else this.#negotiate().catch((error) => this.#failed(error));
         break;
       case "ack":
+      case "picked":
         this.#channel.settle(message.id)?.resolve(message);
         break;
       case "stats":
@@ -194,17 +195,22 @@ export class Session extends EventTarget {
 
   /** Begin (true) or end (false) a recording of the output. Resolves with the `recorded` message. */
   record(on) {
-    return new Promise((resolve, reject) => {
-      if (!this.#channel.ask({ type: "record", on }, { resolve, reject })) {
-        reject(new VivaceError("offline", "There is no connection to the server just now."));
-      }
-    });
+    return this.#request({ type: "record", on });
   }
 
   /** Have sound passed on (true), or not, to all who watch and into recordings. Resolves with the message that tells of it. */
   sound(on) {
+    return this.#request({ type: "sound", on });
+  }
+
+  /** Resolves with the places at a point of the picture, shares of its width and height: values of the control `place`, the likeliest first. */
+  async pick(x, y) {
+    return (await this.#request({ type: "pick", x, y })).places;
+  }
+
+  #request(message) {
     return new Promise((resolve, reject) => {
-      if (!this.#channel.ask({ type: "sound", on }, { resolve, reject })) {
+      if (!this.#channel.ask(message, { resolve, reject })) {
         reject(new VivaceError("offline", "There is no connection to the server just now."));
       }
     });

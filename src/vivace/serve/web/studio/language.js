@@ -21,10 +21,14 @@ export function speak(name) {
   writeTexts();
 }
 
-/** Write what `text` returns into an element, now and again in each language that is chosen while it is on the page. */
-export function tell(node, text) {
-  told.set(node, text);
-  node.textContent = text();
+/** Write what `text` returns into an element, or an attribute of it, now and again in each language that is chosen while it is on the page. */
+export function tell(node, text, attribute = null) {
+  const write = () => {
+    if (attribute) node.setAttribute(attribute, text());
+    else node.textContent = text();
+  };
+  told.set(node, write);
+  write();
   return node;
 }
 
@@ -35,8 +39,8 @@ export function writeTexts() {
   for (const [kind, attribute] of Object.entries(ATTRIBUTES)) {
     for (const node of document.querySelectorAll(`[data-t-${kind}]`)) node.setAttribute(attribute, T.page[node.getAttribute(`data-t-${kind}`)]);
   }
-  for (const [node, text] of told) {
-    if (node.isConnected) node.textContent = text();
+  for (const [node, write] of told) {
+    if (node.isConnected) write();
     else told.delete(node);
   }
 }

@@ -39,6 +39,7 @@ class Studio {
     this.stage = new Stage();
     this.player = new Player();
     this.live = new LivePanel(this.stage.after);
+    this.stage.picked = (x, y) => this.#pick(x, y);
     this.stage.ageMs = () => this.session?.glass.ageMs ?? this.live.glassMs;
     this.recordings = new Recordings(this.api);
     this.recorder = new Recorder(this.recordings);
@@ -47,7 +48,7 @@ class Studio {
     this.share.source = () => this.source?.kind ?? null;
     this.surfaces = new Surfaces();
     this.brush = new Brush(this.stage, (mask) => this.update({ mask }));
-    this.options = new Options({ change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.sliders.show(model) });
+    this.options = new Options({ change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.#shown(model) });
     this.sliders = new Sliders(() => this.options.model, (controls) => this.update(controls));
     this.prompts = new Prompts((prompt) => this.#paint(prompt));
     this.thumbnails = new Thumbnails(this.stage, this.prompts);
@@ -345,6 +346,26 @@ class Studio {
       if (!gone) toast(said(error), { bad: true });
       return gone;   // they are asked for again with the next session
     });
+  }
+
+  #shown(model) {
+    this.sliders.show(model);
+    this.stage.pickable = this.options.places !== null;
+  }
+
+  // A click on the picture chooses where the prompt paints.
+  async #pick(x, y) {
+    if (this.session?.state !== "live") return;
+    const { places } = this.options;
+    this.stage.picture.classList.add("picking");
+    try {
+      const place = await places.offer(await this.session.pick(x, y));
+      toast(place ? T.toasts.picked(places.title(place)) : T.toasts.nothingPicked);
+    } catch (error) {
+      toast(said(error), { bad: true });
+    } finally {
+      this.stage.picture.classList.remove("picking");
+    }
   }
 
   // With no prompt, or at strength 0, the output is the source itself: once what was painted has faded and has arrived.

@@ -1,5 +1,6 @@
 /** Model choice, and inputs for its options, built from the JSON Schema the model gives. */
-import { $, el, fill, radios, throttle, SLIDER_MS } from "./dom.js";
+import { Chips } from "./chips.js";
+import { $, el, fill, throttle, SLIDER_MS } from "./dom.js";
 import { pictureArea } from "./picture.js";
 import { T, tell } from "./language.js";
 
@@ -12,7 +13,7 @@ const RESTART_MS = 800;   // while a slider moves, no session is opened for each
 const SLIDER_SPAN = 1000;   // numbers of a wider range are typed
 
 export class Options {
-  #models = []; #defaultSide = 256; #chosen = {}; #shown = null; #pictures = [];
+  #models = []; #defaultSide = 256; #chosen = {}; #shown = null; #pictures = []; #places = null;
 
   /**
    * `change` gets controls to set and resolves with whether they are, `restart` is called when another model was chosen
@@ -39,6 +40,11 @@ export class Options {
     return this.#pictures;
   }
 
+  /** The chips that say where the prompt paints; null where the model paints whole pictures. */
+  get places() {
+    return this.#places;
+  }
+
   /** Whether the server has the model loaded, and so knows its options. */
   get loaded() {
     return this.#models.find(({ name }) => name === this.model)?.loaded ?? true;
@@ -60,6 +66,7 @@ export class Options {
     if (model?.name !== this.#shown) this.#chosen = {};
     this.#shown = model?.name;
     this.#pictures = [];
+    this.#places = null;
     const { options: own, events, ...common } = model?.options?.properties ?? {};
     const shown = (schema, chosen) => ((chosen ?? null) === null ? schema : { ...schema, default: chosen });
     const rows = Object.entries(common).filter(([name]) => !ELSEWHERE.has(name)).map(([name, schema]) => this.#row(name, shown(schema, this.#chosen[name]), (value) => this.#choose({ [name]: value })));
@@ -154,7 +161,11 @@ export class Options {
     const anew = schema.scope === "stream" ? ` ${T.reopens}` : "";
     const label = el("label", { for: id, title: `${schema.description ?? ""}${anew}` }, title);
     if (schema.enum?.length === 1) return null;   // there is nothing to choose
-    if (schema.beside === "prompt") return this.#chips(id, name, title, schema, send);
+    if (schema.beside === "prompt") {
+      const chips = new Chips({ id, name, title, schema, send });
+      if (name === "place") this.#places = chips;
+      return chips.node;
+    }
     if (schema.enum) {
       const select = el("select", { id }, ...schema.enum.map((value) => el("option", { value: JSON.stringify(value), selected: value === schema.default }, String(value))));
       select.addEventListener("change", () => send(JSON.parse(select.value)));
@@ -175,20 +186,6 @@ export class Options {
     const input = el("input", { id, type: "text", maxlength: schema.maxLength, value: schema.default, autocomplete: "off", spellcheck: "false" });
     input.addEventListener("change", () => send(input.value));
     return el("div", { class: "row wide" }, label, input);
-  }
-
-  // What completes the prompt stands below it: a button for each choice.
-  #chips(id, name, title, schema, send) {
-    const group = el("div", { id, class: "beside", role: "radiogroup", "aria-label": T.besidePrompt[name]?.title ?? title });
-    for (const value of schema.enum) {
-      const chosen = value === schema.default ? "true" : "false";
-      const button = el("button", { type: "button", role: "radio", "aria-checked": chosen, "data-value": value });
-      group.append(tell(button, () => T.besidePrompt[name]?.[value] ?? value));
-    }
-    radios(group, async (button, select) => {
-      if ((await send(button.dataset.value)) !== false) select(button);
-    });
-    return group;
   }
 
   #number(id, label, schema, send) {

@@ -1,7 +1,7 @@
 /** The prompt, its history, and presets as pictures. */
 import { $, el, memory, roving } from "./dom.js";
 import { T, tell } from "./language.js";
-import { said } from "./words.js";
+import { said, sentence, understoodWords } from "./words.js";
 
 const KEPT_PROMPTS = 40;
 const WORTH_SAYING = 0.1;   // share of a style in what a prompt was taken for
@@ -125,7 +125,13 @@ export class Prompts {
 
   /** Say why a prompt is not painted, and offer what is near. */
   #refuse(refusal, text, more = () => "") {
-    const told = () => (refusal.matches?.length ? [T.prompt.refused(text), more(), T.prompt.closest] : [said(refusal), more()]);
+    const why = () => {
+      const { understood = [] } = refusal;
+      if (understood.some(({ action }) => action !== "elsewhere")) return T.prompt.cannot(this.#edits(understood));
+      if (understood.length) return sentence(this.#edits(understood));
+      return refusal.matches?.length ? T.prompt.refused(text) : said(refusal);
+    };
+    const told = () => [why(), more(), refusal.matches?.length ? T.prompt.closest : ""];
     this.say(() => told().filter(Boolean).join(" "), { bad: true, near: () => this.near(refusal) });
   }
 
@@ -140,9 +146,14 @@ export class Prompts {
   }
 
   // What the model took a prompt for.
-  #understood({ matches, message }) {
+  #understood({ matches, message, understood = [] }) {
+    if (understood.length) return sentence(this.#edits(understood));
     const worth = matches.filter(([, share]) => share >= WORTH_SAYING).map(([name, share]) => [this.#look(name).title, share]);
     return worth.length ? T.prompt.paintingAs(worth) : said({ message });
+  }
+
+  #edits(understood) {
+    return understoodWords(understood, (name) => this.#look(name).title);
   }
 
   /** Say under the prompt what `words` gives, in each language that is chosen; `near` gives prompts to be had by a click, `[{title, prompt}…]`. */

@@ -9,6 +9,7 @@ const LABEL_SHARES = { small: 3.6, medium: 5.5, large: 8 };   // text of the lab
 
 export class Stage {
   stillMs = 2_500;   // after so long without a move the tools get out of the picture's way
+  picked = () => {};   // is told of a click on the picture, by shares of its width and height, while it is `pickable`
   ageMs = () => null;   // of the picture on screen since its source's was there; null while it is not known
 
   #selfie = false; #painted = true; #noteOn = true; #unpaint = 0; #inStep; #label = null;
@@ -23,6 +24,7 @@ export class Stage {
     this.#divider();
     this.#note();
     this.#tools();
+    this.#picks();
     this.after.addEventListener("resize", () => this.#aspect(this.after));
   }
 
@@ -104,6 +106,21 @@ export class Stage {
     this.picture.classList.toggle("mirror", on);
     $("mirror").setAttribute("aria-pressed", String(on));
     this.#showNote();
+  }
+
+  /** Say whether a click on the picture picks something there. */
+  set pickable(on) {
+    this.picture.classList.toggle("pickable", on);
+  }
+
+  #picks() {
+    this.picture.addEventListener("click", ({ target, clientX, clientY }) => {
+      if (!target.matches("video, #in-step") || !this.picture.classList.contains("pickable")) return;
+      const box = this.picture.getBoundingClientRect();
+      const x = (clientX - box.left) / box.width;
+      const inside = (share) => Math.min(1, Math.max(0, share));
+      this.picked(inside(this.mirrored ? 1 - x : x), inside((clientY - box.top) / box.height));
+    });
   }
 
   /** Show the source while a key is held. */

@@ -48,6 +48,33 @@ export function card([title, text], actions = [], more = {}) {
   return { title, text: text.trim().replace(/ {2,}/g, " "), actions: actions.map(([label, name]) => [T.actions[label], name]), ...more };
 }
 
+const COLOURLESS = new Set(["background", "sky", "person", "face", "hair", "clothes", "hands", "eyes", "lips", "subject"]);
+
+/** The edits that a prompt was taken to ask for, `[{action, what, on, keep, amount}…]`, as a sentence; `lookTitle(name)` is what a look is called. */
+export function understoodWords(edits, lookTitle) {
+  const { understood, besidePrompt } = T;
+  const listed = (names) => names.reduce((said, name, at) => said + (at === names.length - 1 ? understood.and : ", ") + name);
+  const place = (name) => (COLOURLESS.has(name) ? understood.place : understood.coloured)(besidePrompt.place[name]);
+  const colour = (name) => {
+    const [shade, plain] = name.includes(" ") ? name.split(" ") : [null, name];
+    const title = besidePrompt.place[plain] ?? understood.instead[plain] ?? plain.replaceAll("_", " ");
+    return shade ? understood.shades[shade](title) : title;
+  };
+  const said = edits.map(({ action, what, on, keep, amount }) => {
+    const named = what.length ? listed(what.map(action === "look" ? (name) => lookTitle(name).replaceAll("_", " ") : colour)) : "";
+    const where = on.length ? listed(on.map(place)) : understood.everywhere;
+    const kept = keep.length ? understood.keep(listed(keep.map(place))) : "";
+    return understood.actions[action](named, where) + understood.amounts[amount] + kept;
+  });
+  const clears = ({ action, what, on }) => (action === "remove" && on.includes("background")) || what.includes("transparent");
+  const notes = {
+    transparent: edits.some(clears),
+    gone: edits.some((edit) => edit.action === "remove" && !clears(edit)),
+    picture: edits.some(({ what }) => what.includes("picture")),
+  };
+  return [`${said.join("; ")}.`, ...Object.keys(notes).filter((name) => notes[name]).map((name) => understood.notes[name])].join(" ");
+}
+
 const ENOUGH = 0.9;   // of the pictures that come: nobody sees that the rest is missing
 
 /** What limits quality now, of a message `stats`. `here`: the server is on this computer; `lessDetail`: there is less to be had. */

@@ -198,11 +198,34 @@ export const de = {
     original: "Du siehst das Original.",
     paintedInstead: (prompt) => `Stattdessen gemalt: ${prompt}.`,
     paintingAs: (looks) => `Gemalt als ${looks.map(([title, share]) => (looks.length === 1 ? title : `${title} (${percent(share)})`)).join(" und ")}.`,
+    cannot: (understood) => `Verstanden: ${understood} Das kann dieses Modell nicht.`,
     refused: (prompt) => `Dieses Modell kennt „${shortened(prompt)}“ nicht.`,
     closest: "Am nächsten:",
     theirs: (prompt, understood) => (prompt ? `Jemand anders will „${shortened(prompt)}“. ${understood}` : `Jemand anders hat den Prompt geleert. ${understood}`),
     noHistory: "Prompts, mit denen du malst, bleiben hier auf diesem Gerät.",
     key: (number) => `(Taste ${number})`,
+  },
+
+  understood: {
+    actions: {
+      look: (what, on) => `${what}: ${on}`, recolour: (what, on) => `${on} in ${what}`, blur: (_, on) => `${on} unscharf`,
+      replace: (what, on) => `${what} statt ${on}`, remove: (_, on) => `${on} entfernt`, reset: (_, on) => `${on} unverändert`,
+      undo: () => "rückgängig machen", stronger: () => "stärker", weaker: () => "schwächer",
+      elsewhere: () => "ein anderer Ort lässt sich nicht erfinden: wähle ein Bild davon unter Modell, Hintergrund",
+    },
+    everywhere: "alles",
+    place: (title) => title,
+    coloured: (title) => `was ${title.toLowerCase()} ist`,
+    shades: { dark: (colour) => `Dunkel${colour.toLowerCase()}`, light: (colour) => `Hell${colour.toLowerCase()}` },
+    instead: { picture: "dein Bild", video: "ein Video", transparent: "nichts" },
+    amounts: { "": "", little: ", ein wenig", much: ", stark" },
+    keep: (places) => `, außer ${places}`,
+    and: " und ",
+    notes: {
+      transparent: "Hier ist es schwarz; durchsichtig ist es in Dateien, die das können.",
+      gone: "Dahinter steht, was die Kamera dort gesehen hat, sonst was darum herum ist.",
+      picture: "Das Bild wählst du unter Modell, Hintergrund.",
+    },
   },
 
   toasts: {
@@ -215,6 +238,8 @@ export const de = {
     nothingToRecord: "Noch gibt es nichts aufzunehmen.",
     recording: "Die Aufnahme läuft.",
     recorded: "Aufgenommen.",
+    picked: (place) => `Der Prompt malt hier: ${place}.`,
+    nothingPicked: "Dort wurde nichts gefunden.",
     download: "Herunterladen",
   },
   player: { play: "Abspielen", pause: "Anhalten" },
@@ -244,8 +269,14 @@ export const de = {
   dividerAt: (share) => `${percent(share)} vorher`,
 
   besidePrompt: {
-    place: { title: "Wo", everything: "Alles", person: "Person", background: "Hintergrund", face: "Gesicht", hair: "Haare", clothes: "Kleidung" },
+    place: {
+      title: "Wo",
+      everything: "Alles", person: "Person", background: "Hintergrund", face: "Gesicht", hair: "Haare", clothes: "Kleidung", hands: "Hände", eyes: "Augen", lips: "Lippen", sky: "Himmel", subject: "Motiv",
+      red: "Rot", orange: "Orange", yellow: "Gelb", green: "Grün", turquoise: "Türkis", cyan: "Cyan", blue: "Blau", navy: "Marineblau", purple: "Lila", magenta: "Magenta", pink: "Rosa",
+      maroon: "Weinrot", brown: "Braun", ginger: "Kupferrot", blonde: "Blond", beige: "Beige", olive: "Oliv", black: "Schwarz", grey: "Grau", silver: "Silber", white: "Weiß",
+    },
   },
+  moreChoices: "Weitere Stellen",
   details: ["Normal", "Fein", "Am feinsten"],
   licence: ({ summary, licence }) => `${summary} Lizenz: ${licence}.`,
   reopens: "Die Sitzung wird neu geöffnet.",

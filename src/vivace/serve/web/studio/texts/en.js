@@ -203,11 +203,35 @@ export const en = {
     original: "You see the original.",
     paintedInstead: (prompt) => `Painted instead: ${prompt}.`,
     paintingAs: (looks) => `Painting as ${looks.map(([title, share]) => (looks.length === 1 ? title : `${title} (${percent(share)})`)).join(" and ")}.`,
+    cannot: (understood) => `Understood: ${understood} This model cannot do that.`,
     refused: (prompt) => `This model has no look for “${shortened(prompt)}”.`,
     closest: "Closest:",   // buttons follow
     theirs: (prompt, understood) => (prompt ? `Somebody else asks for “${shortened(prompt)}”. ${understood}` : `Somebody else has cleared the prompt. ${understood}`),
     noHistory: "Prompts that you paint with are kept here, on this machine.",
     key: (number) => `(key ${number})`,
+  },
+
+  // What a prompt about places was taken for.
+  understood: {
+    actions: {
+      look: (what, on) => `${what} on ${on}`, recolour: (what, on) => `${on} in ${what.toLowerCase()}`, blur: (_, on) => `${on} blurred`,
+      replace: (what, on) => `${what.toLowerCase()} in place of ${on}`, remove: (_, on) => `${on} removed`, reset: (_, on) => `${on} as it is`,
+      undo: () => "undo", stronger: () => "stronger", weaker: () => "weaker",
+      elsewhere: () => "another place cannot be invented: choose a picture of one under Model, Background",
+    },
+    everywhere: "everything",
+    place: (title) => `the ${title.toLowerCase()}`,
+    coloured: (title) => `what is ${title.toLowerCase()}`,
+    shades: { dark: (colour) => `dark ${colour.toLowerCase()}`, light: (colour) => `light ${colour.toLowerCase()}` },
+    instead: { picture: "your picture", video: "a video", transparent: "nothing" },
+    amounts: { "": "", little: ", a little", much: ", strongly" },
+    keep: (places) => `, but not ${places}`,
+    and: " and ",
+    notes: {
+      transparent: "Here it is black; files that can be are transparent there.",
+      gone: "Behind it is what the camera has seen there, else what is around it.",
+      picture: "The picture is chosen under Model, Background.",
+    },
   },
 
   toasts: {
@@ -220,6 +244,8 @@ export const en = {
     nothingToRecord: "There is nothing to record yet.",
     recording: "Recording.",
     recorded: "Recorded.",
+    picked: (place) => `The prompt paints here: ${place}.`,
+    nothingPicked: "Nothing was found there.",
     download: "Download",
   },
   player: { play: "Play", pause: "Pause" },
@@ -251,8 +277,14 @@ export const en = {
 
   // Choices that complete a prompt, by the names of the control and of its values.
   besidePrompt: {
-    place: { title: "Where", everything: "Everything", person: "Person", background: "Background", face: "Face", hair: "Hair", clothes: "Clothes" },
+    place: {
+      title: "Where",
+      everything: "Everything", person: "Person", background: "Background", face: "Face", hair: "Hair", clothes: "Clothes", hands: "Hands", eyes: "Eyes", lips: "Lips", sky: "Sky", subject: "Subject",
+      red: "Red", orange: "Orange", yellow: "Yellow", green: "Green", turquoise: "Turquoise", cyan: "Cyan", blue: "Blue", navy: "Navy", purple: "Purple", magenta: "Magenta", pink: "Pink",
+      maroon: "Maroon", brown: "Brown", ginger: "Ginger", blonde: "Blonde", beige: "Beige", olive: "Olive", black: "Black", grey: "Grey", silver: "Silver", white: "White",
+    },
   },
+  moreChoices: "More places",
   details: ["Standard", "Fine", "Finest"],
   licence: ({ summary, licence }) => `${summary} Licence: ${licence}.`,
   reopens: "The session is opened anew.",
