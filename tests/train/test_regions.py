@@ -54,7 +54,7 @@ def test_another_file_than_the_one_looked_at_is_refused(tmp_path: Path) -> None:
 
 def test_hand_masks_are_kept_as_they_were_drawn(tmp_path: Path) -> None:
     frame = HandFrame(
-        "a.png", 3, "0" * 64, {"person": (SQUARE, [(0, 0), (9.5, 0), (0, 9)]), "face": (), "person_not": ()}
+        "a.png", 3, "0" * 64, {"person": (SQUARE, [(0, 0), (9.5, 0), (0, 9)]), "face": (), "person_not": ()}, True
     )
     write_hand_frames([frame, frame], tmp_path / "masks.toml")
     (read, again) = read_hand_frames(tmp_path / "masks.toml")

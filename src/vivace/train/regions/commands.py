@@ -111,21 +111,21 @@ def tighten(data: Data, *, masks: Masks = _MASKS, frame: int = -1, region: str =
 
 @app.command
 def score(data: Data, *, masks: Masks = _MASKS) -> None:
-    """Compare found regions with masks drawn by hand: intersection over union, by region."""
+    """Compare found regions with masks drawn by hand: intersection over union, by region, held-out frames apart."""
     from vivace.train.regions.hand import read_hand_frames
     from vivace.train.regions.score import score as scored
 
     by_region = defaultdict(list)
     for each in scored(data, read_hand_frames(masks)):
-        by_region[each.region].append(each)
-    table = Table("region", "frames", "IoU, mean", "IoU, least", "of", "nowhere", "rightly")
-    for region, every in sorted(by_region.items()):
+        by_region[each.region, each.held_out].append(each)
+    table = Table("region", "held out", "frames", "IoU, mean", "IoU, least", "of", "nowhere", "rightly")
+    for (region, held_out), every in sorted(by_region.items()):
         found, nowhere = [each for each in every if each.is_there], [each for each in every if not each.is_there]
         rightly = sum(each.iou == 1 for each in nowhere)
         least = min(found, key=lambda each: each.iou, default=None)
         mean = f"{np.mean([each.iou for each in found]):.3f}" if found else ""
         worst = ("", "") if least is None else (f"{least.iou:.3f}", f"{least.file} {least.index}")
-        table.add_row(region, str(len(found)), mean, *worst, str(len(nowhere)), str(rightly))
+        table.add_row(region, "yes" * held_out, str(len(found)), mean, *worst, str(len(nowhere)), str(rightly))
     console.print(table)
 
 

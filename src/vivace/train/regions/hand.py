@@ -38,6 +38,8 @@ class HandFrame:
     """Hash of its px, `uint8 [h w 3]`, as they were drawn over."""
     outlines: Mapping[str, tuple[Polygon, ...]]
     """Outlines by region; none where it is not in the picture. `name_not` is cut out of `name`."""
+    held_out: bool = False
+    """True for a frame that no rule was tuned on."""
 
     def mask(self, region: str, size: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the mask of a region, `[h w]`, for a frame of `(width, height)` px."""
@@ -54,6 +56,7 @@ def read_hand_frames(path: Path) -> list[HandFrame]:
     frames = []
     for table in tomllib.loads(path.read_text("utf-8"))["frame"]:
         known = {name: table.pop(name) for name in ("file", "index", "sha256")}
+        known["held_out"] = table.pop("held_out", False)
         outlines = {
             name: tuple([(line[at], line[at + 1]) for at in range(0, len(line), 2)] for line in lines)
             for name, lines in table.items()
@@ -67,6 +70,7 @@ def write_hand_frames(frames: Sequence[HandFrame], path: Path) -> None:
     lines = ["# Masks drawn by hand over frames that are not kept; see vivace.train.regions.hand."]
     for frame in frames:
         lines += ["", "[[frame]]", f'file = "{frame.file}"', f"index = {frame.index}", f'sha256 = "{frame.sha256}"']
+        lines += ["held_out = true"] * frame.held_out
         for name, polygons in frame.outlines.items():
             texts = ("[" + ", ".join(f"{value:g}" for corner in each for value in corner) + "]" for each in polygons)
             lines.append(f"{name} = [{', '.join(texts)}]")

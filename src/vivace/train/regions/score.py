@@ -38,6 +38,8 @@ class Overlap:
     """Intersection over union; 1 where it is rightly found to be nowhere."""
     is_there: bool
     """True where the region is in the frame."""
+    held_out: bool
+    """True for a frame that no rule was tuned on."""
 
 
 def score(data: Path, frames: Sequence[HandFrame]) -> Iterator[Overlap]:
@@ -60,7 +62,7 @@ def score(data: Path, frames: Sequence[HandFrame]) -> Iterator[Overlap]:
             truth, mask = frame.mask(region, (rgb.shape[1], rgb.shape[0])), found[region].mask > 127
             union = float((truth | mask).sum())
             iou = float((truth & mask).sum()) / union if union else 1.0
-            yield Overlap(frame.file, frame.index, region, iou, bool(truth.any()))
+            yield Overlap(frame.file, frame.index, region, iou, bool(truth.any()), frame.held_out)
 
 
 def _stream(data: Path, frame: HandFrame) -> Iterator[Rgb]:
