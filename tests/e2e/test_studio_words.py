@@ -25,24 +25,28 @@ pytestmark = [
 FOCUSED = "document.activeElement.id || document.activeElement.textContent"
 
 
-@pytest.mark.parametrize("prompt", ["turn me into a zombie", "my hair as marble", "Pixar style"])
-def test_a_refusal_is_one_short_sentence_and_buttons(live: Studio, prompt: str) -> None:
+@pytest.mark.parametrize(
+    ("prompt", "refusal"),
+    [
+        ("turn me into a zombie", "Understood: zombie on the person. This model cannot do that."),
+        ("my hair as marble", "Understood: marble on the hair. This model cannot do that."),
+        ("Pixar style", "This model has no look for “Pixar style”."),
+    ],
+)
+def test_a_refusal_is_one_short_sentence_and_buttons(live: Studio, prompt: str, refusal: str) -> None:
     live.paint(prompt)
-    live.wait_until(f"document.querySelector('#prompt-said.bad')?.textContent.includes({json.dumps(prompt)})")
+    live.wait_until(f"document.querySelector('#prompt-said.bad')?.textContent.startsWith({json.dumps(refusal)})")
     offers = live.page.locator("#prompt-said button").all_inner_texts()
     titles = live.page.locator("#presets button").all_inner_texts()
     assert len(offers) == 3
     assert set(offers) <= set(titles)
     said = live.page.inner_text("#prompt-said")
-    assert said.startswith(f"This model has no look for “{prompt}”.")
     assert len(said) < 120
 
 
 def test_an_edit_is_said_as_it_was_understood(live: Studio) -> None:
     live.paint("make my shirt red")
-    live.wait_until(
-        "document.querySelector('#prompt-said:not(.bad)')?.textContent.startsWith('Colour the clothes red')"
-    )
+    live.wait_until("document.querySelector('#prompt-said:not(.bad)')?.textContent.startsWith('The clothes in red')")
     live.paint("undo")
     live.wait_until("document.querySelector('#prompt-said.bad')?.textContent.includes('what is to be seen now')")
     live.paint(BLUEPRINT)
@@ -243,7 +247,6 @@ def test_a_click_on_the_picture_chooses_where_the_prompt_paints(live: Studio) ->
     assert place in live.page.evaluate("studio.session.pick(0.5, 0.08)")
     checked = live.page.locator("#chips [aria-checked=true]")
     assert checked.get_attribute("data-value") == place
-    assert live.page.inner_text("#toasts").startswith("The prompt paints here: ")
     # keys reach every place, also those that are no chip yet
     live.page.focus("#chips select")
     live.page.select_option("#chips select", label="Lips")
@@ -289,7 +292,7 @@ def test_while_the_brush_is_open_a_click_paints_with_it(live: Studio) -> None:
     [
         ("make my shirt dark green", "The clothes in dark green.", "Kleidung in Dunkelgrün."),
         ("me in ink, keep my face", "Ink on the person, but not the face.", "Tusche: Person, außer Gesicht."),
-        ("me as a zombie", "Understood: zombie skin on the person. This", "Verstanden: zombie skin: Person. Das kann"),
+        ("me as a zombie", "Understood: zombie on the person. This", "Verstanden: zombie: Person. Das kann"),
         ("put me on a beach", "Another place cannot be invented", "Ein anderer Ort lässt sich nicht erfinden"),
     ],
 )

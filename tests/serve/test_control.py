@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -19,6 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from fakes import SIZE, FakeClock, FakeModel
 from http_fakes import Running, running, settings_for
+from patience import PATIENCE_S
 from vivace.errors import (
     BackendUnavailableError,
     CapacityError,
@@ -273,6 +275,35 @@ def test_a_click_is_answered_with_the_places_that_are_there(tmp_path: Path) -> N
                 assert control.hear("picked") == {"type": "picked", "id": str(x), "places": places}
             control.say(type="pick", id="2", x=1.5, y=0)
             assert control.hear("error")["code"] == "invalid"
+
+
+def test_while_a_click_is_looked_at_others_are_answered(tmp_path: Path) -> None:
+    looking, seen = threading.Event(), threading.Event()
+
+    class SlowModel(FakeModel):
+        def places_at(self, rgb: np.ndarray, x: int, y: int) -> tuple[str, ...]:
+            seen.set()
+            looking.wait(PATIENCE_S)
+            return ("here",)
+
+    with running(settings_for(tmp_path, slots=1, size=SIZE), model=SlowModel(record=False)) as server:
+        session = server.open(controls={"prompt": "red"})
+        with channel(server, session) as control:
+            control.hear("live")
+            while not seen.is_set():  # until the model is open for the first frame's shape
+                push(server, session)
+                control.say(type="pick", id="first", x=0.5, y=0.5)
+                control.say(type="ping", id="p")
+                control.hear("pong")
+            control.say(type="pick", id="second", x=0.5, y=0.5)
+            control.say(type="ping", id="alive")
+            refused = control.hear("error")
+            while refused["id"] != "second":
+                refused = control.hear("error")
+            assert refused["code"] == "busy"
+            assert control.hear("pong")["id"] == "alive"
+            looking.set()
+            assert control.hear("picked") == {"type": "picked", "id": "first", "places": ["here"]}
 
 
 def test_where_the_model_paints_whole_pictures_nothing_can_be_picked(server: Running) -> None:

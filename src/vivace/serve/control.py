@@ -88,6 +88,7 @@ class Conversation:
         self._rate = Rate(limits.messages_per_s, clock=clock)
         self._refused = 0
         self._events: Listener | None = None
+        self._picking: asyncio.Task[None] | None = None
         self._stopping: dict[str, str | None] = {}
         """Recordings that were asked to end, with the request's id."""
 
@@ -129,6 +130,8 @@ class Conversation:
                 await self._send(event)
         finally:
             events.close()
+            if self._picking is not None:
+                self._picking.cancel()
 
     async def _carry_out(self, message: Update | Ping | Record | Sound | Source | Pick | End) -> bool:
         match message:
@@ -152,11 +155,21 @@ class Conversation:
             case Source():
                 self._session.expect(message.size)
             case Pick():
-                places = await self._session.places_at(message.x, message.y)
-                await self._send(Picked(id=message.id, places=list(places)))
+                if self._picking is not None and not self._picking.done():
+                    await self._error(message.id, "busy", "another pick is not answered yet; ask for one at a time")
+                else:
+                    self._picking = asyncio.create_task(self._pick(message))  # it takes its time, and pings go on
             case End():
                 self._session.end("client", "You ended the session.")
         return True
+
+    async def _pick(self, message: Pick) -> None:
+        try:
+            places = await self._session.places_at(message.x, message.y)
+        except VivaceError as error:
+            await self._error(message.id, error.code, str(error))
+        else:
+            await self._send(Picked(id=message.id, places=list(places)))
 
     async def _stop_recording(self, request_id: str | None) -> None:
         name = self._session.recorder.stop()

@@ -210,7 +210,9 @@ export const de = {
     actions: {
       look: (what, on) => `${what}: ${on}`, recolour: (what, on) => `${on} in ${what}`, blur: (_, on) => `${on} unscharf`,
       replace: (what, on) => `${what} statt ${on}`, remove: (_, on) => `${on} entfernt`, reset: (_, on) => `${on} unverändert`,
-      undo: () => "rückgängig machen", stronger: () => "stärker", weaker: () => "schwächer",
+      undo: () => "rückgängig machen (ein Prompt sagt alles, was zu sehen sein soll: sage, was jetzt zu sehen sein soll)",
+      stronger: () => "stärker (sage es mit dem ganzen Wunsch, oder stelle die Stärke ein)",
+      weaker: () => "schwächer (sage es mit dem ganzen Wunsch, oder stelle die Stärke ein)",
       elsewhere: () => "ein anderer Ort lässt sich nicht erfinden: wähle ein Bild davon unter Modell, Hintergrund",
     },
     everywhere: "alles",

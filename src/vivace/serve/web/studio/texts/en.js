@@ -216,7 +216,9 @@ export const en = {
     actions: {
       look: (what, on) => `${what} on ${on}`, recolour: (what, on) => `${on} in ${what.toLowerCase()}`, blur: (_, on) => `${on} blurred`,
       replace: (what, on) => `${what.toLowerCase()} in place of ${on}`, remove: (_, on) => `${on} removed`, reset: (_, on) => `${on} as it is`,
-      undo: () => "undo", stronger: () => "stronger", weaker: () => "weaker",
+      undo: () => "undo (a prompt says all that is to be seen: say what is to be seen now)",
+      stronger: () => "stronger (say it with the whole request, or set the strength)",
+      weaker: () => "weaker (say it with the whole request, or set the strength)",
       elsewhere: () => "another place cannot be invented: choose a picture of one under Model, Background",
     },
     everywhere: "everything",
