@@ -94,6 +94,14 @@ def test_waits_grow_and_come_to_an_end() -> None:
     run.sink.close()
 
 
+def test_an_end_without_a_connection_is_an_error() -> None:
+    run = Run(Line(breaks_at=2), Line())
+    run.write(10)
+    with pytest.raises(SinkWriteError, match="not connected at the end, and 8 frames were left out"):
+        run.sink.close()
+    run.sink.close()
+
+
 def test_what_was_never_reached_is_an_error_at_once() -> None:
     with pytest.raises(SinkWriteError, match=r"^line: gone$"):
         Run(Line(breaks_at=3, reaches=False), Line()).write(10)

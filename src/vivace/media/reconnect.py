@@ -140,11 +140,12 @@ class ReconnectingSink(Sink):
         self._written_before = 0
         """Frames that lines before this one have sent."""
         self._ending: list[Thread] = []
+        self._given_up = False
         self._closed = False
 
     def write(self, frame: Frame) -> None:
         """Send a frame, or leave it out while there is no connection."""
-        if self._closed:
+        if self._closed or self._given_up:
             raise SinkWriteError(f"{self.name}: already closed")
         line = self._line or self._next_line()
         if line is not None:
@@ -192,9 +193,10 @@ class ReconnectingSink(Sink):
             # In a thread: its end may wait for a network that is not there.
             self._ending.append(Thread(target=_close_quietly, args=(line,), name="vivace-line", daemon=True))
             self._ending[-1].start()
+        delay_s = self._attempts.next_delay_s() if self._was_connected else None
+        self._given_up = delay_s is None
         if not self._was_connected:
             raise error
-        delay_s = self._attempts.next_delay_s()
         if delay_s is None:
             raise SinkWriteError(f"{error}; not back after {self._attempts.made} attempts to connect again")
         self._outage = self._outage or _Outage(Timetable(self._clock, self._sleep))
@@ -202,13 +204,16 @@ class ReconnectingSink(Sink):
         self._warn(f"{error}; connecting again in {delay_s:g} s, everything else goes on")
 
     def close(self) -> None:
-        """Close the line, and wait for the end of those that were lost."""
+        """Close the line, and wait for the end of those that were lost. Raises SinkWriteError where there is none."""
         if self._closed:
             return
         self._closed = True
         try:
             if self._line is not None:
                 self._line.close()
+            elif self._outage is not None and not self._given_up:
+                lost = f"it was not connected at the end, and {self._outage.left_out} frames were left out"
+                raise SinkWriteError(f"{self.name}: {lost}")
         finally:
             for thread in self._ending:
                 thread.join()
