@@ -84,7 +84,7 @@ class NoSessions:
 
 
 class Gateway:
-    """What the routes of a gateway share."""
+    """Shared state of a gateway's routes."""
 
     def __init__(self, settings: ServeSettings, directory: DirectoryPort, region: str) -> None:
         secret = settings.token_secret.get_secret_value() if settings.token_secret else None
@@ -327,18 +327,18 @@ async def metrics(request: Request) -> Response:
 
 
 class Drain(Table):
-    """How a worker is drained."""
+    """Request to drain a worker, or to stop draining it."""
 
     on: bool = True
     """False: it takes sessions again."""
     move: bool = True
-    """Whether its sessions go on elsewhere now; else they end in their own time."""
+    """True to move its sessions to other workers now; else they end in their own time."""
     restart: bool = False
-    """Whether its process is started anew after that, and takes sessions again."""
+    """True to restart its process afterwards, which then takes sessions again."""
 
 
 class Move(Table):
-    """Where a session shall go."""
+    """Request to move a session."""
 
     to: Annotated[str, Field(max_length=64)] | None = None
     """A worker's name; the best one if left out."""

@@ -33,7 +33,7 @@ class Hello(Message):
     node: str = ""
     """Machine that it runs on, for people."""
     restarted: bool = False
-    """Whether Ray started it in place of a process that has ended, which its name may then be taken from."""
+    """True if Ray started it in place of a process that has ended, whose name it may take over."""
 
 
 class ModelLoad(Message):
@@ -43,7 +43,7 @@ class ModelLoad(Message):
     slots: Annotated[int, Field(ge=0, le=MAX_SLOTS)]
     """Sessions of the default size that fit, as measured there; 0 while it is not loaded and nobody knows."""
     free: Annotated[float, Field(ge=0, le=MAX_SLOTS)]
-    """How many of them are left."""
+    """Free slots among them."""
     waiting: Annotated[int, Field(ge=0)] = 0
     step_ms: Annotated[float, Field(ge=0)] = 0.0
     """Median time of a step at full effort and the default size."""
@@ -71,7 +71,7 @@ class Want(Message):
     rate: Annotated[float, Field(gt=0)] = 1.0
     """Frames a second that it asks for, in those that others get."""
     region: str = ""
-    """Where its client would like it; empty: anywhere."""
+    """Region that its client prefers; empty: any."""
     client: str = ""
     avoid: frozenset[str] = frozenset()
     """Workers that have refused it."""

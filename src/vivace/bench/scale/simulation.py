@@ -126,7 +126,7 @@ class _Worker:
     changed: list[SessionRecord] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     due: bool = False
-    """Whether a report is on its way."""
+    """True if a report is under way."""
 
     def __post_init__(self) -> None:
         self.begin()
