@@ -74,7 +74,7 @@ class _Gone:
 
 @dataclass
 class LocalCluster:
-    """Where the gateway is, and what stands behind it."""
+    """Address of the gateway, and the processes behind it."""
 
     url: str
     directory: LocalDirectory

@@ -492,7 +492,7 @@ def test_a_camera_s_page_is_recognised_among_the_formats_without_a_clock() -> No
 
 
 def test_a_live_playlist_whose_server_was_away_goes_on_without_repeating_itself(tmp_path: Path) -> None:
-    """What FFmpeg takes for its end is none before the playlist says so; read again, it begins some segments back."""
+    """The end that FFmpeg reports counts only once the playlist states it; read again, it begins some segments back."""
     with open_sink(tmp_path / "all.m3u8", fps=25) as sink:
         for frame in frames_of([grey(20 + number) for number in range(200)]):
             sink.write(frame)
