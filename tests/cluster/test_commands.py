@@ -42,7 +42,8 @@ async def test_an_operator_looks_empties_and_moves(tmp_path: Path, capsys: pytes
     ("flags", "said"),
     [
         (["--workers", "2"], "--workers is for a cluster; add --cluster"),
-        (["--cluster", "--workers", "-1"], "give 0, for a gateway that starts none, to 1000"),
+        (["--cluster", "--workers", "8..2"], "give a number such as 2, or least and most such as 2..8, up to 1000"),
+        (["--cluster", "--workers", "1001"], "where 0 is a gateway that starts none"),
         (["--cluster", "--region", "no where"], "is no label"),
         (["--cluster", "--workers", "many"], "many"),
     ],

@@ -11,11 +11,13 @@ import pytest
 
 import vivace.client
 from cluster.local_cluster import LocalCluster, local_cluster
+from fakes import FakeClock
 from http_fakes import OFFER, SDP_HEADERS
 from patience import PATIENCE_S
 from serve_rig import in_loop
 from vivace.client import ServerError
 from vivace.cluster.registrar import open_registrar
+from vivace.cluster.scaling import IDLE_S, Bounds, Scaling
 from vivace.cluster.worker import Worker
 from vivace.errors import UsageError
 from vivace.messages import Controls
@@ -248,3 +250,35 @@ def _now() -> float:
     import time
 
     return time.time()
+
+
+@in_loop
+async def test_a_worker_comes_when_sessions_wait_takes_them_and_one_that_is_not_needed_goes(tmp_path: Path) -> None:
+    async with local_cluster(tmp_path, "w0", queue_length=2) as cluster:
+        clock = FakeClock()
+        registrar, fleet = cluster.directory.registrar, _Fleet()
+        registrar._scaling, registrar._fleet = Scaling(Bounds(1, 2), clock), fleet
+        sessions = [await opened(cluster) for _ in range(3)]
+        await cluster.until(lambda: fleet.started == ["w1"])
+        await cluster.start("w1")
+        waiting = sessions[2]
+        await cluster.until(lambda: cluster.session_on(waiting["id"]) == "w1")
+        assert (await asked(cluster, "GET", f"/v1/sessions/{waiting['id']}")).json()["state"] == "live"
+        for session in sessions[:2]:
+            await asked(cluster, "DELETE", f"/v1/sessions/{session['id']}", headers=owner(session))
+        await cluster.until(lambda: registrar._scaling is not None and registrar._scaling._idle_since_s is not None)
+        clock.advance(IDLE_S)
+        await cluster.until(lambda: fleet.stopped == ["w0"])
+        assert cluster.session_on(waiting["id"]) == "w1"
+
+
+class _Fleet:
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.stopped: list[str] = []
+
+    def start(self, names: list[str]) -> None:
+        self.started += names
+
+    def stop(self, name: str) -> None:
+        self.stopped.append(name)

@@ -46,10 +46,10 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert actors.connect(None, len(NAMES)) is True
         try:
             actors.start_directory(actors.DirectoryOptions(path, "fake", 20))
-            actors.start_workers(SETTINGS, NAMES, host="127.0.0.1", load_model=load)
+            actors.Fleet(SETTINGS, host="127.0.0.1", load_model=load).start(NAMES)
             yield path
         finally:
-            actors.stop_cluster(NAMES)
+            actors.stop_workers()
             actors.disconnect()
 
 

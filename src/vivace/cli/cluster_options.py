@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from vivace.cli.options import whole
 from vivace.errors import BackendUnavailableError, UsageError, install_extra
 from vivace.settings import state_folder
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 CLUSTER = Group("Cluster", sort_key=4)
 MAX_WORKERS = 1_000
+_WORKERS = re.compile(r"(\d{1,5})(?:\.\.(\d{1,5}))?")
 REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,31}")
 
 
@@ -31,8 +31,9 @@ class ClusterFlags:
     """Serve as the gateway of a cluster: sessions run on workers that Ray starts, on this machine or on many."""
     ray: Annotated[str | None, Parameter(group=CLUSTER)] = None
     """Address of the Ray to join, `auto` for that of this machine; `RAY_ADDRESS` or one of its own if not given."""
-    workers: Annotated[int | None, Parameter(group=CLUSTER, converter=whole)] = None
-    """Workers to start; one for each graphics card or, without any, for each machine, if not given."""
+    workers: Annotated[str | None, Parameter(group=CLUSTER)] = None
+    """Workers to start, such as 2, or 2..8 for as many as the sessions that wait need; one for each graphics card or,
+    without any, for each machine, if not given."""
     region: Annotated[str | None, Parameter(group=CLUSTER)] = None
     """Label of where this gateway's clients and workers are; sessions stay there if there is room."""
     state: Annotated[Path | None, Parameter(group=CLUSTER)] = None
@@ -57,12 +58,30 @@ class ClusterFlags:
         """
         if importlib.util.find_spec("ray") is None:
             raise BackendUnavailableError(f"a cluster needs ray, which is not installed; {install_extra('cluster')}")
-        if self.workers is not None and not 0 <= self.workers <= MAX_WORKERS:
-            raise UsageError(f"--workers is {self.workers}; give 0, for a gateway that starts none, to {MAX_WORKERS}")
         if self.region is not None and not REGION.fullmatch(self.region):
             shown = self.region[:40]
             raise UsageError(f"--region {shown!r} is no label; give letters, digits, dots and dashes, up to 32")
+        bounds = None if self.workers is None else _bounds(self.workers)
         from vivace.cluster.main import ClusterOptions, serve_cluster
+        from vivace.cluster.scaling import Bounds
 
+        workers = None if bounds is None else Bounds(*bounds)
         state = self.state or state_folder() / "cluster" / "directory.sqlite"
-        return serve_cluster(settings, ClusterOptions(state.absolute(), self.ray, self.workers, self.region or ""))
+        return serve_cluster(settings, ClusterOptions(state.absolute(), self.ray, workers, self.region or ""))
+
+
+def _bounds(text: str) -> tuple[int, int]:
+    """Return least and most of `2` or `2..8`.
+
+    Raises:
+        UsageError: anything else.
+    """
+    found = _WORKERS.fullmatch(text.strip())
+    least = int(found[1]) if found else -1
+    most = int(found[2]) if found and found[2] else least
+    if not 0 <= least <= most <= MAX_WORKERS:
+        raise UsageError(
+            f"--workers is {text[:20]!r}; give a number such as 2, or least and most such as 2..8, up to "
+            f"{MAX_WORKERS}, where 0 is a gateway that starts none"
+        )
+    return least, most

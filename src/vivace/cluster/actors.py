@@ -21,7 +21,8 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 from vivace.cluster.records import Hello, Place, Refusal, Report, Want, WorkerState
-from vivace.cluster.registrar import Registrar, WorkerPort, open_registrar
+from vivace.cluster.registrar import FleetPort, Registrar, WorkerPort, open_registrar
+from vivace.cluster.scaling import Bounds, Scaling
 from vivace.errors import BackendUnavailableError, DeviceError, UsageError, VivaceError
 from vivace.serve.record import SessionRecord
 from vivace.serve.settings import ServeSettings
@@ -39,8 +40,43 @@ AWAY_S = 15.0
 LOOK_S = 0.1
 ADDRESSES = ("announced_address", "udp_ports")
 """Settings that each machine may have of its own, as `VIVACE_SERVE_…` in the environment of its Ray."""
+STOP_S = 15.0
+"""Time for workers to close what they have open."""
 START_S = 120.0
 """Time for an actor's process, and for a worker to load its model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet(FleetPort):
+    """Workers of one kind, each on a device: Ray finds a machine for each, its autoscaler adds one where none is."""
+
+    settings: ServeSettings
+    region: str = ""
+    gpus: float = 0.0
+    """Graphics cards of each."""
+    host: str | None = None
+    """Address that they listen on; None: that of their machine."""
+    load_model: LoadModel | None = None
+
+    def start(self, names: list[str]) -> None:
+        """Start workers that are not there yet, spread over the machines; returns before they are ready."""
+        for name in names:
+            ray.remote(WorkerActor).options(
+                name=worker_actor(name),
+                namespace=NAMESPACE,
+                lifetime="detached",
+                get_if_exists=True,
+                num_cpus=1,
+                num_gpus=self.gpus,
+                max_restarts=-1,
+                max_task_retries=0,
+                max_concurrency=16,
+                scheduling_strategy="SPREAD",
+            ).remote(self.settings, name, self.region, self.load_model, self.host)
+
+    def stop(self, name: str) -> None:
+        """End a worker for good."""
+        _kill(worker_actor(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +87,10 @@ class DirectoryOptions:
     """File of its checkpoint, on the machine that it runs on."""
     default_model: str
     max_sessions_per_client: int
+    bounds: Bounds | None = None
+    """Least and most workers; None: their number is nobody's to change."""
+    fleet: Fleet | None = None
+    """Workers that are started when sessions wait."""
 
 
 def connect(address: str | None, workers: int) -> bool:
@@ -92,7 +132,7 @@ def disconnect() -> None:
 def devices() -> int:
     """Return how many workers there is a device for: graphics cards or, without any, machines."""
     cards = int(ray.cluster_resources().get("GPU", 0.0))
-    return cards or sum(node["Alive"] for node in ray.nodes())
+    return cards or sum(node["Alive"] and node["Resources"].get("CPU", 0.0) >= 1 for node in ray.nodes())
 
 
 def check_ray(version: str) -> None:
@@ -120,6 +160,8 @@ class DirectoryActor:
             RayWorker,
             default_model=options.default_model,
             max_sessions_per_client=options.max_sessions_per_client,
+            scaling=_scaling(options),
+            fleet=options.fleet,
         )
         self._housekeeping: asyncio.Task[None] | None = None
 
@@ -160,12 +202,16 @@ class WorkerActor:
             restarted=context.was_current_actor_reconstructed,
             load_model=load_model,
         )
-        threading.Thread(target=self._serve, name="vivace-worker", daemon=True).start()
+        self._running = self._loop.create_task(self._worker.run())
+        self._thread = threading.Thread(target=self._serve, name="vivace-worker", daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_until_complete(self._worker.run())
+            self._loop.run_until_complete(self._running)
+        except asyncio.CancelledError:
+            return
         except Exception as error:  # noqa: BLE001  (told to whoever asks for its state; a restart would fail alike)
             self._failure = error
 
@@ -175,17 +221,23 @@ class WorkerActor:
             return False, str(self._failure)
         return self._worker.manager.ready, ""
 
+    def stop(self) -> None:
+        """End its sessions and close their recordings."""
+        self._loop.call_soon_threadsafe(self._running.cancel)
+        self._thread.join(STOP_S)
+
     def pid(self) -> int:
         """Return the id of its process, for those who look after the machine."""
         return os.getpid()
 
     def restore(self, record: SessionRecord) -> Refusal | None:
         """Go on with a session; return why not."""
-        return self._run(self._worker.restore(record))
+        refusal: Refusal | None = self._run(self._worker.restore(record))
+        return refusal
 
     def release(self, session_id: str) -> bool:
         """Let go of a session."""
-        return self._run(self._worker.release(session_id))
+        return bool(self._run(self._worker.release(session_id)))
 
     def record(self, session_id: str) -> SessionRecord | None:
         """Return a session as it is steered now."""
@@ -365,46 +417,35 @@ def start_directory(options: DirectoryOptions) -> None:
         )
 
 
-def start_workers(
-    settings: ServeSettings,
-    names: list[str],
-    *,
-    region: str = "",
-    gpus: float = 0.0,
-    host: str | None = None,
-    load_model: LoadModel | None = None,
-) -> None:
-    """Start workers that are not there yet, each on a device, spread over the machines; returns before they are ready.
-
-    `host` is the address that they listen on; None: that of their machine.
-    """
-    for name in names:
-        ray.remote(WorkerActor).options(
-            name=worker_actor(name),
-            namespace=NAMESPACE,
-            lifetime="detached",
-            get_if_exists=True,
-            num_cpus=1,
-            num_gpus=gpus,
-            max_restarts=-1,
-            max_task_retries=0,
-            max_concurrency=16,
-            scheduling_strategy="SPREAD",
-        ).remote(settings, name, region, load_model, host)
+def stop_workers() -> None:
+    """Have all workers close their sessions and recordings; for a Ray that ends now."""
+    names = [name for name in ray.util.list_named_actors() if name.startswith(worker_actor(""))]
+    stopping = [ray.get_actor(name, NAMESPACE).stop.remote() for name in names]
+    if stopping:
+        ray.wait(stopping, num_returns=len(stopping), timeout=STOP_S)
 
 
-def stop_cluster(names: list[str]) -> None:
-    """End workers and the directory that this process started."""
-    for name in [*map(worker_actor, names), DIRECTORY]:
-        try:
-            ray.kill(ray.get_actor(name, NAMESPACE), no_restart=True)
-        except ValueError:
-            continue  # it is gone already
+def _kill(actor_name: str) -> None:
+    try:
+        ray.kill(ray.get_actor(actor_name, NAMESPACE), no_restart=True)
+    except ValueError:
+        return  # it is gone already
+
+
+def _scaling(options: DirectoryOptions) -> Scaling | None:
+    if options.bounds is None or options.fleet is None:
+        return None
+    return Scaling(options.bounds, time.monotonic, prefix_of(options.fleet.region))
+
+
+def prefix_of(region: str) -> str:
+    """Return the beginning of the names of a region's workers."""
+    return f"{region}-" if region else ""
 
 
 def has_gpus() -> bool:
     """Return whether the cluster has graphics cards, of which a worker gets one each."""
-    return ray.cluster_resources().get("GPU", 0.0) >= 1.0
+    return bool(ray.cluster_resources().get("GPU", 0.0) >= 1.0)
 
 
 def _first_line(error: BaseException) -> str:

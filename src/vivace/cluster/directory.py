@@ -54,6 +54,8 @@ class _Worker:
     """Places given away by ticket: until when, model, weight."""
     arrived: dict[str, str] = field(default_factory=dict)
     """Tickets by sessions that have come, and that no report has counted yet."""
+    waiting: list[str] = field(default_factory=list)
+    """Sessions that wait there for a slot."""
     draining: bool = False
     distrusted_until_s: float = 0.0
 
@@ -154,12 +156,13 @@ class Directory:
         for session_id in report.ended:
             if (session := self._sessions.get(session_id)) is not None and session.worker == report.name:
                 self._forget(session_id)
-        for record in report.changed:
-            if (ticket := worker.arrived.pop(record.id, None)) is not None:
+        for session_id in (*(record.id for record in report.changed), *report.ended):
+            if (ticket := worker.arrived.pop(session_id, None)) is not None:
                 self._reservations.pop(ticket, None)
                 worker.reserved.pop(ticket, None)
         gone = worker.models.keys() - report.models.keys()
         worker.models = dict(report.models)
+        worker.waiting = list(report.waiting)
         self._growth.update((model, load.growth) for model, load in report.models.items() if load.loaded)
         self._offer(report.name, worker, {*gone, *report.models})
         return strangers
@@ -194,12 +197,12 @@ class Directory:
         while self._lost and now_s - next(iter(self._lost.values())) >= KEEP_LOST_S:
             self._forget(next(iter(self._lost)))
         while self._distrusted:
-            worker = self._workers.get(self._distrusted[0])
-            if worker is not None and now_s < worker.distrusted_until_s:
+            refusing = self._workers.get(self._distrusted[0])
+            if refusing is not None and now_s < refusing.distrusted_until_s:
                 break
             name = self._distrusted.popleft()
-            if worker is not None:
-                self._offer(name, worker, worker.models)
+            if refusing is not None:
+                self._offer(name, refusing, refusing.models)
         self._expire_reservations()
         return silent
 
@@ -259,7 +262,8 @@ class Directory:
         self._expire_reservations()
         weight = want.rate * max(1.0, want.area) ** self._growth.get(want.model, 1.0)
         name = self._placement.choose(want.model, weight, want.region, want.avoid)
-        name = name or self._placement.shortest_queue(want.model, want.region, want.avoid)
+        if name is None and want.waits:
+            name = self._placement.shortest_queue(want.model, want.region, want.avoid)
         if name is None and not any(worker.models for worker in self._workers.values()):
             text = f"{len(self._workers)} workers run, and none is ready yet; try again in a few seconds"
             raise RefusedError("loading", text, 2.0)
@@ -316,6 +320,18 @@ class Directory:
         """Return the sessions of a worker."""
         worker = self._workers.get(name)
         return [] if worker is None else [self._sessions[session_id].record for session_id in sorted(worker.sessions)]
+
+    def better_off(self) -> list[str]:
+        """Return sessions that wait for a slot at one worker while another has room, at most one of each worker."""
+        found = []
+        for name, worker in self._workers.items():
+            known = (self._sessions[each].record for each in worker.waiting if each in self._sessions)
+            record = next(known, None)
+            if record is None or record.model is None:
+                continue
+            if self._placement.choose(record.model, 1.0, worker.hello.region, {name}) is not None:
+                found.append(record.id)
+        return found
 
     def lost(self) -> list[SessionRecord]:
         """Return the sessions without a worker."""

@@ -215,7 +215,7 @@ def _opened(answer: Response) -> tuple[str, str]:
     """Return id and secret of a session that a worker has opened, by API or by WHIP."""
     if (secret := answer.headers.get("x-session-secret")) is not None:
         return answer.headers["location"].split("/")[3], secret
-    opened = json.loads(answer.body)
+    opened = json.loads(bytes(answer.body))
     return str(opened["id"]), str(opened["secret"])
 
 

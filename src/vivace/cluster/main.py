@@ -7,11 +7,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
 from vivace.cluster import actors
 from vivace.cluster.gateway import create_gateway
+from vivace.cluster.scaling import Bounds
 from vivace.cluster.worker import LoadModel
 from vivace.models.catalog import describe
 from vivace.serve.logs import logging_to_stderr
@@ -32,8 +34,8 @@ class ClusterOptions:
     """File of the directory's checkpoint."""
     ray: str | None = None
     """Address of a Ray; None: the environment's, or one of this process's own."""
-    workers: int | None = None
-    """Number of workers; None: one for each graphics card or, without any, for each machine."""
+    workers: Bounds | None = None
+    """Least and most workers; None: one for each graphics card or, without any, for each machine."""
     region: str = ""
     """Label of where this gateway's clients, and the workers that it starts, are."""
 
@@ -53,20 +55,24 @@ def serve_cluster(settings: ServeSettings, options: ClusterOptions, load_model: 
             describe(profile)
     with logging_to_stderr(settings.log_level, settings.log_format), listen(settings) as listening:
         tls = open_tls(settings)
-        owned = actors.connect(options.ray, options.workers or 1)
+        owned = actors.connect(options.ray, 1 if options.workers is None else options.workers.most)
         try:
-            names = _names(options)
+            count = actors.devices()
+            bounds = options.workers or Bounds(count, count)
+            gpus = 1.0 if actors.has_gpus() else 0.0
+            host = "127.0.0.1" if owned else None
+            fleet = actors.Fleet(worker_settings(settings), options.region, gpus, host, load_model)
             actors.start_directory(
-                actors.DirectoryOptions(options.state, settings.default_model, settings.max_sessions_per_client)
+                actors.DirectoryOptions(
+                    options.state,
+                    settings.default_model,
+                    settings.max_sessions_per_client,
+                    bounds if bounds.least < bounds.most else None,
+                    fleet,
+                )
             )
-            actors.start_workers(
-                worker_settings(settings),
-                names,
-                region=options.region,
-                gpus=1.0 if actors.has_gpus() else 0.0,
-                host="127.0.0.1" if owned else None,
-                load_model=load_model,
-            )
+            names = [f"{actors.prefix_of(options.region)}w{index}" for index in range(bounds.least)]
+            fleet.start(names)
             app = create_gateway(settings, actors.RayDirectory(), options.region)
             server = _Gateway(
                 uvicorn_config(app, settings, tls), where(settings, listening.getsockname()[1], tls), names
@@ -74,7 +80,7 @@ def serve_cluster(settings: ServeSettings, options: ClusterOptions, load_model: 
             server.run(sockets=[listening])
         finally:
             if owned:
-                actors.stop_cluster(names)
+                actors.stop_workers()
             actors.disconnect()
     return 0
 
@@ -86,12 +92,6 @@ def worker_settings(settings: ServeSettings) -> ServeSettings:
     )
 
 
-def _names(options: ClusterOptions) -> list[str]:
-    count = actors.devices() if options.workers is None else options.workers
-    prefix = f"{options.region}-" if options.region else ""
-    return [f"{prefix}w{index}" for index in range(count)]
-
-
 class _Gateway(uvicorn.Server):
     """A server that says where it is, and then how its workers do until they take sessions."""
 
@@ -100,6 +100,10 @@ class _Gateway(uvicorn.Server):
         self._said = said
         self._workers = workers
         self._watching: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """End on a signal, without raising it anew afterwards: a gateway that is told to stop has done its work."""
+        self.should_exit = True
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Begin to serve, and tell."""

@@ -60,6 +60,8 @@ class Report(Message):
     changed: list[SessionRecord] = []
     ended: list[str] = []
     """Ids of sessions that are over."""
+    waiting: list[str] = []
+    """Ids of sessions that wait for a slot, in order."""
 
 
 class Want(Message):
@@ -75,6 +77,8 @@ class Want(Message):
     client: str = ""
     avoid: frozenset[str] = frozenset()
     """Workers that have refused it."""
+    waits: bool = True
+    """Whether a queue will do, where there is no room."""
 
 
 class Refusal(Message):

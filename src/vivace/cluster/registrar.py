@@ -12,6 +12,7 @@ from typing import Protocol
 from vivace.cluster.checkpoint import Checkpoint
 from vivace.cluster.directory import Directory, UnknownWorkerError, WorkerRefusedError
 from vivace.cluster.records import Hello, Place, Refusal, Report, Want, WorkerState
+from vivace.cluster.scaling import Scaling
 from vivace.errors import VivaceError
 from vivace.serve.record import SessionRecord
 
@@ -41,13 +42,33 @@ class WorkerPort(Protocol):
         """Have its process started anew."""
 
 
+class FleetPort(Protocol):
+    """Workers that can be had and let go of."""
+
+    def start(self, names: list[str]) -> None:
+        """Ask for workers of these names."""
+
+    def stop(self, name: str) -> None:
+        """End a worker for good."""
+
+
 class Registrar:
     """Directory of a cluster with what keeps it: a file, a clock, and ways to its workers. On one event loop."""
 
     def __init__(
-        self, directory: Directory, checkpoint: Checkpoint, reach: Callable[[str], WorkerPort], default_model: str
+        self,
+        directory: Directory,
+        checkpoint: Checkpoint,
+        reach: Callable[[str], WorkerPort],
+        default_model: str,
+        scaling: Scaling | None = None,
+        fleet: FleetPort | None = None,
     ) -> None:
-        """Go on from the checkpoint; `reach` returns a worker by its name."""
+        """Go on from the checkpoint; `reach` returns a worker by its name.
+
+        With `scaling` the `fleet` has more or fewer workers as it says.
+        """
+        self._scaling, self._fleet = scaling, fleet
         self._directory = directory
         self._checkpoint = checkpoint
         self._reach = reach
@@ -59,13 +80,39 @@ class Registrar:
         """Lose workers that fall silent, and forget what nobody comes back for, without end."""
         while True:
             await asyncio.sleep(TICK_S)
-            before = {record.id for record in self._directory.lost()}
-            for name in self._directory.expire():
-                _log.warning("worker %s is silent; its sessions wait for their clients", name)
-            gone = [session_id for session_id in before if self._directory.find(session_id) is None]
-            self._checkpoint.save((), gone)
-            for session_id in [key for key, lock in self._moving.items() if not lock.locked()]:
-                del self._moving[session_id]
+            try:
+                await self._tick()
+            except Exception:  # noqa: BLE001  (the next look may do better; the log has it)
+                _log.exception("looking after the cluster failed; it goes on")
+
+    async def _tick(self) -> None:
+        before = {record.id for record in self._directory.lost()}
+        for name in self._directory.expire():
+            _log.warning("worker %s is silent; its sessions wait for their clients", name)
+        gone = [session_id for session_id in before if self._directory.find(session_id) is None]
+        self._checkpoint.save((), gone)
+        for session_id in self._directory.better_off():
+            await self.move(session_id)
+        await self._scale()
+        for session_id in [key for key, lock in self._moving.items() if not lock.locked()]:
+            del self._moving[session_id]
+
+    async def _scale(self) -> None:
+        """Ask for workers that are missing, and let go of one that would not be missed."""
+        if self._scaling is None or self._fleet is None:
+            return
+        workers = self._directory.workers()
+        if missing := self._scaling.missing(workers):
+            _log.info("sessions wait: %s are asked for", ", ".join(missing))
+            self._fleet.start(missing)
+        elif (name := self._scaling.superfluous(workers)) is not None:
+            await self.drain(name, on=True, move=True)
+            if self._directory.sessions_of(name):
+                self._directory.drain(name, False)
+                return
+            _log.info("worker %s is let go", name)
+            self._fleet.stop(name)
+            self._directory.lose(name, self._directory.place_on(name).incarnation)
 
     # What workers say
 
@@ -229,7 +276,7 @@ class Registrar:
             return Refusal(code="no_worker", message=f"worker {place.worker} does not answer ({error})")
 
     def _want(self, record: SessionRecord, avoid: frozenset[str]) -> Want:
-        return Want(model=record.model or self._default_model, avoid=avoid)
+        return Want(model=record.model or self._default_model, avoid=avoid, waits=False)
 
 
 def open_registrar(
@@ -240,6 +287,8 @@ def open_registrar(
     *,
     default_model: str,
     max_sessions_per_client: int,
+    scaling: Scaling | None = None,
+    fleet: FleetPort | None = None,
 ) -> Registrar:
     """Return a registrar on a file.
 
@@ -247,4 +296,4 @@ def open_registrar(
         UsageError: the file cannot be used.
     """
     directory = Directory(version, clock, max_sessions_per_client=max_sessions_per_client)
-    return Registrar(directory, Checkpoint(path), reach, default_model)
+    return Registrar(directory, Checkpoint(path), reach, default_model, scaling, fleet)

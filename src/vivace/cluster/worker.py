@@ -89,7 +89,11 @@ class Worker:
             VivaceError: the default model cannot be loaded.
         """
         loop = asyncio.get_running_loop()
-        self.manager.on_change = lambda session_id: loop.call_soon_threadsafe(self._note, session_id)
+
+        def changed(session_id: str) -> None:
+            loop.call_soon_threadsafe(self._note, session_id)
+
+        self.manager.on_change = changed
         with listen(self._settings) as listening:
             server = uvicorn.Server(uvicorn_config(self._app, self._settings))
             serving = asyncio.create_task(server.serve(sockets=[listening]), name="vivace-worker-http")
@@ -179,6 +183,7 @@ class Worker:
             models=self._loads(),
             changed=[record for record in records.values() if record is not None],
             ended=[session_id for session_id, record in records.items() if record is None],
+            waiting=[session.id for session in self.manager.sessions() if session.state == "waiting"],
         )
         try:
             strangers = await self._directory.report(report)

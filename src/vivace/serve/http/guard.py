@@ -209,7 +209,7 @@ def _too_large(limit: int) -> ApiError:
 
 
 def _is_own(origin: str, host: str) -> bool:
-    """Return whether a page was served by us. Only hosts are compared: TLS may end in front of us, so schemes may differ."""
+    """Return whether a page was served by us. Only hosts are compared: TLS may end in front of us."""
     try:
         netloc = urlsplit(origin).netloc
     except ValueError:  # half an address in brackets

@@ -23,8 +23,8 @@ router = APIRouter(tags=["whip and whep"])
 
 SDP = "application/sdp"
 NOTICES_HEADER = "Vivace-Notices"
-"""Header of the answer to a publisher, as a WHIP client has no other channel: a JSON array, in ASCII, of what would be the
-`notices` of `POST /v1/sessions`; absent where there are none. Viewers get none: they repeat the publisher's words."""
+"""Header of the answer to a publisher, as a WHIP client has no other channel: a JSON array, in ASCII, of what would be
+the `notices` of `POST /v1/sessions`; absent where there are none. Viewers get none: they repeat a publisher's words."""
 
 LABEL_HEADER = "Vivace-Label"
 """Header of every answer where repainted pictures have a label: its words, as JSON in ASCII."""
