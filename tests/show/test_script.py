@@ -13,10 +13,12 @@ from fakes import NEGATIVE_PROMPT, FakeModel, FakeSource, pictures
 from vivace.errors import ControlError, SourceNotFoundError
 from vivace.media.frame import Frame
 from vivace.models.controls import ControlSpec
+from vivace.show.cues import close_masks
 from vivace.show.log import VERSION, Opening, ShowLog, read_show
 from vivace.show.script import Timeline, read_script
 from vivace.show.updates import checked_message
 from vivace.stream import Stream
+from vivace.stream.controls import Controls
 
 OPTIONS = (
     NEGATIVE_PROMPT,
@@ -125,9 +127,14 @@ def test_beats_may_be_heard(tmp_path: Path) -> None:
 
 
 def test_files_lie_beside_the_script(tmp_path: Path) -> None:
-    Image.fromarray(np.full((8, 8), 255, np.uint8)).save(tmp_path / "mask.png")
-    [cue] = read_script(written(tmp_path, "[[cue]]\ntime = 0\nmask = 'mask.png'\nprompt = 'mask.png'")).cues
-    assert cue.values == {"mask": str(tmp_path / "mask.png"), "prompt": "mask.png"}
+    """Those of controls that take pictures: a word is none, whatever lies there."""
+    Image.fromarray(np.full((8, 8), 255, np.uint8)).save(tmp_path / "blue", "PNG")
+    words = "[[cue]]\ntime = 0\nmask = 'blue'\nprompt = 'blue'\nnegative_prompt = 'blue'"
+    timeline = Timeline(read_script(written(tmp_path, words)), FakeModel(options=(NEGATIVE_PROMPT,)))
+    [change] = timeline.due(pictures(1)[0], 0.0, Controls)
+    close_masks([change])
+    named = {"mask": str(tmp_path / "blue"), "prompt": "blue", "options": {"negative_prompt": "blue"}}
+    assert change.given == named
 
 
 @pytest.mark.parametrize(

@@ -139,9 +139,7 @@ def choose(word: str, tried: Callable[[], Sequence[Trial]] = trials) -> Choice:
         return _fastest(tried())
     if word not in ENCODERS:
         raise SinkUnsupportedError(f"encoder {word!r} is none of {', '.join(WORDS)}")
-    trial = (
-        try_encoder(ENCODERS[word]) if tried is trials else next(each for each in tried() if each.encoder.word == word)
-    )
+    trial = try_encoder(ENCODERS[word])
     if trial.frame_ms is None:
         raise SinkUnsupportedError(f"encoder {word}: {trial.reason}; `auto` takes what works")
     return Choice(trial.encoder, "")

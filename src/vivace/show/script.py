@@ -36,6 +36,7 @@ from vivace.media.frame import Frame
 from vivace.media.paths import naming
 from vivace.media.size import Size
 from vivace.models.base import ModelSpec, StreamModel
+from vivace.models.controls import PICTURES
 from vivace.show.cues import close_masks, prepare_masks
 from vivace.show.updates import change_of, controls_of, number_in_force, numbers_of
 from vivace.stream.automation import Change
@@ -81,6 +82,8 @@ class Script:
 
     title: str
     cues: tuple[Cue, ...]
+    folder: Path = Path()
+    """Folder of the script, in which its pictures are looked for."""
 
     @property
     def hears_beats(self) -> bool:
@@ -114,7 +117,7 @@ def read_script(path: Path) -> Script:
         except ControlError as error:
             raise ControlError(f"{path}, cue {number}: {error}") from error
     # At one time in the order of the file.
-    return Script(script.title, tuple(sorted(cues, key=lambda cue: cue.at)))
+    return Script(script.title, tuple(sorted(cues, key=lambda cue: cue.at)), path.parent)
 
 
 def _cue(table: Mapping[str, Any], script: _Script, folder: Path, where: str) -> Cue:
@@ -137,7 +140,7 @@ def _cue(table: Mapping[str, Any], script: _Script, folder: Path, where: str) ->
         if script.bpm is None:
             raise ControlError("it has a beat; say how long one is with `bpm`, or that they are heard: beats = 'sound'")
         at, over, unit = script.first_beat_s + at * 60 / script.bpm, over * 60 / script.bpm, "s"
-    return Cue(at, unit, {name: _beside(folder, name, value) for name, value in values.items()}, over, where)
+    return Cue(at, unit, values, over, where)
 
 
 def _seconds(value: object) -> float:
@@ -163,9 +166,9 @@ def _saved_look(path: Path) -> str:
     return look_text(open_look(path))
 
 
-def _beside(folder: Path, name: str, value: object) -> object:
-    """Return a value; a file that lies beside the script by its path."""
-    if name == "prompt" or not isinstance(value, str) or "\0" in value or len(value) > 1024:
+def _beside(folder: Path, value: object) -> object:
+    """Return the picture that a value names; a file that lies beside the script by its path."""
+    if not isinstance(value, str) or "\0" in value or len(value) > 1024:
         return value
     try:
         beside = folder / value
@@ -227,6 +230,7 @@ class Timeline:
         self._model = model
         self._moderator = moderator
         self._beats = beats
+        self._folder = script.folder
         self._left: dict[Unit, deque[_Ready]] = {"s": deque(), "beat": deque()}
         self._gliding: dict[str, _Glide] = {}
         with ExitStack() as on_failure:
@@ -236,14 +240,19 @@ class Timeline:
             on_failure.pop_all()
 
     def _ready(self, cue: Cue) -> _Ready:
+        spec = self._model.spec
+        pictures = {"mask", *(option.name for option in spec.options if option.kind in PICTURES)}
+        values = {
+            name: _beside(self._folder, value) if name in pictures else value for name, value in cue.values.items()
+        }
         try:
             # All of it, so that a goal out of range is refused now.
-            change: Change | None = change_of(controls_of(cue.values, self._model.spec), self._model, self._moderator)
-            glides = _numbers(cue, self._model.spec) if cue.over else {}
+            change: Change | None = change_of(controls_of(values, spec), self._model, self._moderator)
+            glides = _numbers(cue, spec) if cue.over else {}
             if glides:
                 close_masks([change] if change else ())
-                rest = {name: value for name, value in cue.values.items() if name not in glides}
-                change = change_of(controls_of(rest, self._model.spec), self._model, self._moderator) if rest else None
+                rest = {name: value for name, value in values.items() if name not in glides}
+                change = change_of(controls_of(rest, spec), self._model, self._moderator) if rest else None
         except ControlError as error:
             raise ControlError(f"{cue.where}: {error}") from error
         except SourceError as error:
