@@ -38,7 +38,7 @@ clean: ## Remove caches and what the demo wrote; keeps .venv
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo.mp4 demo.png
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A reader of content credentials that shares no code with ours; without npm its tests are skipped.
+# A reader of content credentials that shares no code with ours, and React; without npm their tests are skipped.
 $(READER): tests/reader/package-lock.json
 	@command -v npm >/dev/null || { echo "No npm: the independent reader of credentials is not installed."; exit 0; }; \
 	cd tests/reader && npm install --no-save --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error && touch node_modules

@@ -11,7 +11,7 @@ import vivace.serve
 from vivace.serve.bundle import bundle, imported
 
 WEB = Path(vivace.serve.__file__).parent / "web"
-PAGES = ("index.html", "watch.html", "clean.html", "verify.html", "admin.html")
+PAGES = ("index.html", "watch.html", "clean.html", "verify.html", "admin.html", "docs.html")
 NAMED = re.compile(r"^(?:async )?(?:function|class|const|let) ([\w$]+)", re.MULTILINE)
 
 

@@ -69,7 +69,7 @@ def create_app(settings: ServeSettings, manager: SessionManager, *, peer_factory
         version=VERSION,
         summary="Live video diffusion: sessions, WHIP and WHEP, models, recordings.",
         lifespan=life,
-        docs_url=None,  # their pages come from a CDN
+        docs_url=None,  # their pages come from a CDN; ours is in `http/pages.py`
         redoc_url=None,
         responses={422: _ERROR, "default": _ERROR},
     )

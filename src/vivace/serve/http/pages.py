@@ -15,8 +15,8 @@ router = APIRouter(include_in_schema=False)
 
 WEB = Path(__file__).parents[1] / "web"
 
-_BUNDLES = {f"css/{page}.css": "text/css" for page in ("studio", "watch", "verify", "admin")} | {
-    f"studio/{page}.js": "text/javascript" for page in ("main", "watch", "clean", "verify", "admin")
+_BUNDLES = {f"css/{page}.css": "text/css" for page in ("studio", "watch", "verify", "admin", "docs")} | {
+    f"studio/{page}.js": "text/javascript" for page in ("main", "watch", "clean", "verify", "admin", "docs")
 }
 
 
@@ -51,6 +51,12 @@ async def verify_page() -> FileResponse:
 async def admin_page() -> FileResponse:
     """Show operators the sessions there are; the page asks for the token, this address for none."""
     return FileResponse(WEB / "admin.html")
+
+
+@router.get("/docs")
+async def docs_page() -> FileResponse:
+    """Show the API as `/openapi.json` describes it."""
+    return FileResponse(WEB / "docs.html")
 
 
 @router.get("/clean/{session_id}")

@@ -259,6 +259,7 @@ export const de = {
       changed: "Nach dem Signieren verändert.", bad_certificate: "Mit einem ungültigen Zertifikat signiert.", broken: "Die Nachweise halten nicht stand.", unknown: "Es ließ sich nicht prüfen.",
     },
   },
+  docs: { parameters: "Parameter", body: "Inhalt" },
   admin: {
     columns: { id: "Sitzung", state: "Zustand", model: "Modell", client: "Wer", age: "Offen seit", size: "Größe", fps: "fps aus / ein", effort: "Aufwand", delay: "Verzögerung p95", viewers: "Zuschauer", limit: "Begrenzt durch" },
     states: { waiting: "wartet", live: "live", ended: "beendet" },

@@ -265,6 +265,7 @@ export const en = {
       changed: "Changed after it was signed.", bad_certificate: "Signed with a bad certificate.", broken: "Its credentials do not hold.", unknown: "It could not be checked.",
     },
   },
+  docs: { parameters: "Parameters", body: "Body" },
   // The operator's page.
   admin: {
     columns: { id: "Session", state: "State", model: "Model", client: "Client", age: "Open for", size: "Size", fps: "fps out / in", effort: "Effort", delay: "Delay p95", viewers: "Viewers", limit: "Limited by" },
