@@ -66,7 +66,9 @@ function show(sessions) {
 function newRow({ id }) {
   const end = el("button", { type: "button", onclick: () => endSession(id) }, T.page.endSession);
   end.setAttribute("aria-label", `${T.page.endSession} ${id}`);
-  return el("tr", { "data-id": id }, ...Object.keys(COLUMNS).map((name) => el("td", { class: name })), el("td", {}, end));
+  const row = el("tr", {}, ...Object.keys(COLUMNS).map((name) => el("td", { class: name })), el("td", {}, end));
+  row.dataset.id = id;
+  return row;
 }
 
 async function endSession(id) {
