@@ -77,7 +77,7 @@ async def kills(url: str, count: int) -> None:
         sessions = [await client.open(prompt="green") for _ in range(count)]
         for session in sessions:
             await until_painted(session)
-            await steer(session, strength=0.5)
+            await steer(session, crossfade_s=0.0)
         where = await placed(client)
         victim = where[sessions[0].id]
         os.kill(await asyncio.to_thread(actors.process_of, actors.worker_actor(victim)), signal.SIGKILL)

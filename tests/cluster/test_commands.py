@@ -12,6 +12,8 @@ import vivace.client
 from cluster.local_cluster import local_cluster
 from serve_rig import in_loop
 from vivace.cli import main
+from vivace.cluster.main import worker_settings
+from vivace.serve.settings import ServeSettings
 
 
 @in_loop
@@ -46,6 +48,7 @@ async def test_an_operator_looks_empties_and_moves(tmp_path: Path, capsys: pytes
         (["--cluster", "--workers", "1001"], "where 0 is a gateway that starts none"),
         (["--cluster", "--region", "no where"], "is no label"),
         (["--cluster", "--workers", "many"], "many"),
+        (["--cluster", "--osc", "9000"], "--osc steers the sessions of one process"),
     ],
 )
 def test_flags_of_a_cluster_that_cannot_be_are_refused(
@@ -53,6 +56,15 @@ def test_flags_of_a_cluster_that_cannot_be_are_refused(
 ) -> None:
     assert main(["serve", "--port", "0", *flags]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_workers_find_the_files_of_their_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = ServeSettings(models=["mini", "own.toml"], recordings=Path("kept"), policy="list.toml", port=9000)
+    found = worker_settings(settings)
+    assert found.models == ["mini", str(tmp_path / "own.toml")]
+    assert found.offered.keys() == settings.offered.keys()
+    assert (found.recordings, found.policy, found.port) == (tmp_path / "kept", str(tmp_path / "list.toml"), 0)
 
 
 def test_a_cluster_without_ray_says_what_to_install(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -15,6 +16,7 @@ from vivace.cluster import actors
 from vivace.cluster.gateway import create_gateway
 from vivace.cluster.scaling import Bounds
 from vivace.cluster.worker import LoadModel
+from vivace.errors import UsageError
 from vivace.models.catalog import describe
 from vivace.serve.logs import logging_to_stderr
 from vivace.serve.main import listen, uvicorn_config, where
@@ -53,6 +55,7 @@ def serve_cluster(settings: ServeSettings, options: ClusterOptions, load_model: 
     if load_model is None:
         for profile in settings.offered.values():
             describe(profile)
+    of_workers = worker_settings(settings)
     with logging_to_stderr(settings.log_level, settings.log_format), listen(settings) as listening:
         tls = open_tls(settings)
         owned = actors.connect(options.ray, 1 if options.workers is None else options.workers.most)
@@ -61,7 +64,7 @@ def serve_cluster(settings: ServeSettings, options: ClusterOptions, load_model: 
             bounds = options.workers or Bounds(count, count)
             gpus = 1.0 if actors.has_gpus() else 0.0
             host = "127.0.0.1" if owned else None
-            fleet = actors.Fleet(worker_settings(settings), options.region, gpus, host, load_model)
+            fleet = actors.Fleet(of_workers, options.region, gpus, host, load_model)
             actors.start_directory(
                 actors.DirectoryOptions(
                     options.state,
@@ -86,10 +89,26 @@ def serve_cluster(settings: ServeSettings, options: ClusterOptions, load_model: 
 
 
 def worker_settings(settings: ServeSettings) -> ServeSettings:
-    """Return a worker's settings: any free port, and no certificate, which is the gateway's."""
-    return settings.model_copy(
-        update={"port": 0, "tls_cert": None, "tls_key": None, "tls_self_signed": False, "allowed_origins": []}
-    )
+    """Return a worker's settings: any free port, no certificate, which is the gateway's, and files by their whole path.
+
+    Raises:
+        UsageError: a setting that a cluster cannot have.
+    """
+    if settings.osc is not None:
+        raise UsageError("--osc steers the sessions of one process, which a gateway has none of; leave it out")
+    changed: dict[str, Any] = {"port": 0, "tls_cert": None, "tls_key": None, "tls_self_signed": False}
+    changed |= {"allowed_origins": [], "models": [_whole(model) for model in settings.models]}
+    for name in ("recordings", "sign_certificate", "sign_key"):
+        path = getattr(settings, name)
+        changed[name] = None if path is None else path.absolute()
+    if settings.policy is not None:
+        changed["policy"] = _whole(settings.policy)
+    return settings.model_copy(update=changed)
+
+
+def _whole(name: str) -> str:
+    """Return the whole path of a file, since workers run elsewhere; other names as they are."""
+    return str(Path(name).absolute()) if name.endswith(".toml") else name
 
 
 class _Gateway(uvicorn.Server):
