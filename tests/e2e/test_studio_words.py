@@ -45,6 +45,8 @@ def test_a_refusal_is_one_short_sentence_and_buttons(live: Studio, prompt: str, 
 
 
 def test_an_edit_is_said_as_it_was_understood(live: Studio) -> None:
+    # the first prompt about a place has networks loaded, for which a busy machine takes longer than a page waits
+    live.wait_until("studio.session.update({ prompt: 'make my shirt blue' }).then(() => true, () => false)")
     live.paint("make my shirt red")
     live.wait_until("document.querySelector('#prompt-said:not(.bad)')?.textContent.startsWith('The clothes in red')")
     live.paint("undo")
