@@ -217,6 +217,7 @@ NOT_RUN = {
     "vivace --install-completion": "writes into the start files of whoever runs it",
     "python tests/e2e/measure_line.py": "measures a browser for minutes; tests/rtc/test_congestion.py holds the laws",
     "python tests/e2e/measure_roaming.py": "measures a browser for minutes; test_roaming.py drives the same page",
+    "python tests/cluster/measure_cluster.py": "measures for minutes; tests/cluster/test_ray.py has the same cluster",
     "vivace serve --cluster --ray auto": "needs a Ray; tests/cluster/test_ray.py starts one",
     "vivace cluster": "needs a cluster; tests/cluster/test_commands.py asks one",
     "vivace run camera:OBS": "needs OBS",
