@@ -116,6 +116,11 @@ def test_a_settings_file_that_cannot_be_used_is_told(tmp_path: Path, text: bytes
     assert "vivace.toml" in str(caught.value)
 
 
+def test_a_flag_that_cannot_be_used_is_told_as_it_is_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--allow-origin", "*"]) == 2
+    assert "change --allow-origin." in capsys.readouterr().err
+
+
 def test_a_settings_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         serve_settings(ServeFlags(config=tmp_path), Settings())

@@ -327,3 +327,9 @@ def flag_of(name: str) -> Flag | None:
     field = ServeSettings.model_fields[name]
     nested = [mark for part in get_args(field.annotation) for mark in getattr(part, "__metadata__", ())]
     return next((mark for mark in (*field.metadata, *nested) if isinstance(mark, Flag)), None)
+
+
+def flag_name(name: str) -> str:
+    """Return the flag of a setting as it is typed, such as `--allow-origin`."""
+    flag = flag_of(name)
+    return f"--{name.replace('_', '-')}" if flag is None or flag.name is None else flag.name

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from vivace.checks import nearest
 from vivace.errors import UsageError, describe_invalid
-from vivace.serve.settings import ServeSettings
+from vivace.serve.settings import ServeSettings, flag_name
 
 ENV_PREFIX = "VIVACE_SERVE_"
 
@@ -41,7 +41,7 @@ def read_settings(
     by_flags = dict(flags or {})
     origins = {name: f"{name} in {file}" for name in in_file}
     origins |= {name: f"{ENV_PREFIX}{name.upper()}" for name in in_environment}
-    origins |= {name: f"the flag of {name}" for name in by_flags}
+    origins |= {name: flag_name(name) for name in by_flags}
     values: dict[str, Any] = dict(usual or {})
     for found in (in_file, in_environment, by_flags):
         tables = {name: _merged(values.get(name), value) for name, value in found.items() if name == "loading"}

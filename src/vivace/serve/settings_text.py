@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from vivace.models.loading import LoadOptions
-from vivace.serve.settings import SECTIONS, ServeSettings, flag_of
+from vivace.serve.settings import SECTIONS, ServeSettings, flag_name, flag_of
 from vivace.settings import MARKS
 
 NOT_SHOWN = "not shown"
@@ -58,8 +58,7 @@ def as_markdown() -> str:
             lines += ["", f"## {SECTIONS[name]}", "", "| setting | default | meaning |", "|---|---|---|"]
         default = written(getattr(plain, name))
         form = f" Written as `{field.examples[0]}`." if field.examples else ""
-        flag = flag_of(name)
-        shown = "" if flag is None else f", `{flag.name or '--' + name.replace('_', '-')}`"
+        shown = "" if flag_of(name) is None else f", `{flag_name(name)}`"
         lines.append(f"| `{name}`{shown} | {'' if default is None else f'`{default}`'} | {words(name)}{form} |")
     return "\n".join(lines[1:]) + "\n"
 
