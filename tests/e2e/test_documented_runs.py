@@ -108,7 +108,6 @@ SLOW = {
     "vivace serve --host 0.0.0.0 --tls-self-signed": "serve --port 0 --host 0.0.0.0 --tls-self-signed",
     "vivace serve --tls-self-signed": "serve --port 0 --tls-self-signed",
     "vivace serve --osc 9000": "serve --port 0 --osc 0",
-    "vivace serve --osc PORT": "serve --port 0 --osc 0",
     "vivace serve --osc 9000 --drive strength=level:0.3..1": "serve --port 0 --osc 0 --drive strength=level:0.3..1",
     "vivace serve --safety output": "serve --port 0 --safety output",
     "vivace serve --cluster": "serve --port 0 --cluster --workers 1",
