@@ -61,7 +61,7 @@ class WanModel:
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the most bytes that a stream of `size = (width, height)` takes."""
-        return stream_nbytes(self.components, size, self._past_nbytes)
+        return stream_nbytes(self.components, size, self._past_nbytes, self._mode)
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> WanStream:
         """Allocate one stream's state; compiles and records the transformer for its size, where it is compiled.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vivace.models.wan.attention import attend
-from vivace.models.wan.network import Attention, Pruning, TextCache, TextKeys, WanNetwork
+from vivace.models.wan.network import Attention, Pruning, TextCache, TextKeys, WanConfig, WanNetwork
 from vivace.models.wan.ring import KvBuffers, RowCall, RowsAttention
 from vivace.models.wan.rope import Rotation
 from vivace.runtime.torch.device import TorchDevice
@@ -95,3 +95,10 @@ class FlowProgram:
     def _compute(self) -> None:
         text = [TextKeys(layer[0], layer[1], 0) for layer in self._text]
         self._flow.copy_(self.network(self._x, self._times, text, self._ring))
+
+
+def program_nbytes(cfg: WanConfig, tokens: int) -> int:
+    """Return at most the bytes of a program's own tensors beside its text, over a ring of so many tokens."""
+    rotations = 2 * tokens * cfg.head_dim * torch.float32.itemsize
+    latents = 2 * tokens * (cfg.in_channels + cfg.out_channels) * cfg.patch**2 * torch.float32.itemsize
+    return rotations + latents

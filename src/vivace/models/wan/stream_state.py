@@ -15,7 +15,7 @@ from vivace.models.wan.components import Checkpoint, Components
 from vivace.models.wan.mask_cache import MaskCache
 from vivace.models.wan.motion import MotionScale
 from vivace.models.wan.noise import draw_noise
-from vivace.models.wan.program import FlowProgram
+from vivace.models.wan.program import FlowProgram, program_nbytes
 from vivace.models.wan.prompt_state import PromptState
 from vivace.models.wan.ring import KvBuffers, RollingMemory, ring_nbytes
 from vivace.models.wan.rope import Rotary
@@ -111,7 +111,7 @@ def open_stream(
     return WanStream(size, seed, memories, MaskCache(), motion, batch, program)
 
 
-def stream_nbytes(components: Components, size: tuple[int, int], past_nbytes: float) -> int:
+def stream_nbytes(components: Components, size: tuple[int, int], past_nbytes: float, mode: Mode = "eager") -> int:
     """Return the most bytes that a stream takes; `past_nbytes` is what its autoencoder remembers for each pixel."""
     network, checkpoint = components.network, components.checkpoint
     sampling, cfg = checkpoint.sampling, network.cfg
@@ -124,7 +124,8 @@ def stream_nbytes(components: Components, size: tuple[int, int], past_nbytes: fl
     thinned = cfg.layers * sampling.chunk * grid.tokens * cfg.dim * dtype.itemsize
     masked = thinned if checkpoint.source == "channels" else 0
     frames = 3 * FRAMES * (sampling.chunk + 1) * size[0] * size[1]
-    return ring + text + clean + masked + frames + int(past_nbytes * size[0] * size[1])
+    program = 0 if mode == "eager" else text + program_nbytes(cfg, sampling.window * grid.tokens)
+    return program + ring + text + clean + masked + frames + int(past_nbytes * size[0] * size[1])
 
 
 def first_latents(checkpoint: Checkpoint) -> int:
