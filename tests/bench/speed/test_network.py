@@ -103,7 +103,7 @@ def test_the_two_forms_take_turns_on_the_same_pictures() -> None:
     assert found.blocks == pytest.approx([6.0] * 9)
     order.clear()
     take_turns(ours, plain, 1000, 1.0, lambda done: None)
-    assert order == ["ours", "plain"] * 4
+    assert order == ["ours", "plain"] * 3
     order.clear()
     take_turns(ours, plain, 20, None, lambda done: None)
     assert order == (["ours"] * 2 + ["plain"] * 2) * 10

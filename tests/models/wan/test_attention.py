@@ -28,5 +28,5 @@ def test_head_by_head_is_attention(monkeypatch: pytest.MonkeyPatch, scores: int)
 @pytest.mark.parametrize("padding", [1, 5, 500])
 def test_one_key_stands_for_equal_ones(padding: int) -> None:
     q, k, v = qkv(7, 4)
-    written_out = (torch.cat([x, x[:, :, -1:].expand(-1, -1, padding - 1, -1)], 2) for x in (k, v))
-    assert near(attend_padded(q, k, v, padding), F.scaled_dot_product_attention(q, *written_out))
+    written_out = (torch.cat([x, x[:, :, -1:].expand(-1, -1, padding - 1, -1)], 2).double() for x in (k, v))
+    assert near(attend_padded(q, k, v, padding), F.scaled_dot_product_attention(q.double(), *written_out).float())

@@ -20,8 +20,8 @@ from vivace.models.wan import model as module
 from vivace.models.wan.codec import CodecState
 from vivace.models.wan.model import WanModel
 from vivace.models.wan.program import FlowProgram
-from vivace.models.wan.ring import RollingMemory
 from vivace.models.wan.stream_state import WanStream
+from vivace.runtime.torch.compiled import compiler_problem
 
 CPU = torch.device("cpu")
 Load = Callable[..., WanModel]
@@ -314,14 +314,13 @@ def test_pictures_of_another_size_are_refused(load: Load) -> None:
 
 @pytest.mark.slow  # compiles the tiny transformer twice
 def test_a_compiled_stream_paints_what_an_eager_one_does(load: Load) -> None:
+    assert not compiler_problem("cpu")
     model = load("longlive")
     compiled = WanModel(model.components, model.device, info=model.runtime, mode="compiled")
     pictures = clip(model, 7)
     told = [Told()] * 5 + [Told(INK, options={"prompt_switch": "recache"})] * 2
     state = compiled.open(SIZE, seed=1)
     assert state.program is not None
-    with torch.inference_mode():
-        assert not any(memory.count for memory in state.memories if isinstance(memory, RollingMemory))
     assert alike(joined(run_on(compiled, state, pictures, told)), joined(run(model, pictures, told)))
 
 

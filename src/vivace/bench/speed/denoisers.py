@@ -110,11 +110,10 @@ class WanDenoiser(Denoiser):
         return self._network.patch_embedding.weight.device
 
     def warmup_steps(self, asked: int, *, plain: bool) -> int:
-        """Return the chunks until the window is full."""
+        """Return the chunks before the first that sees a full window, and the rows of a stream batch."""
         del asked, plain
-        return (
-            -(-self._sampling.window // self._sampling.chunk) + len(self._sampling.steps) * self._sampling.stream_batch
-        )
+        sampling = self._sampling
+        return -(-sampling.window // sampling.chunk) - 1 + len(sampling.steps) * sampling.stream_batch
 
     def watch(self) -> AbstractContextManager[object]:
         """Do nothing: all shapes are known."""

@@ -25,7 +25,7 @@ from vivace.media.frame import Rgb
 if TYPE_CHECKING:
     from vivace.models.base import StreamModel
 
-LEAST_TURNS = 4
+LEAST_TURNS = 3
 """Fewest turns of each form, however long they take."""
 
 
