@@ -42,5 +42,7 @@ def test_it_has_every_document_and_asks_for_nothing_from_elsewhere(site: Path) -
 @pytest.mark.slow
 def test_the_reference_has_every_public_name(site: Path) -> None:
     shown = (site / "api.html").read_text("utf-8")
-    missing = [name for name in vivace.__all__ if not re.search(rf'id="vivace\.[\w.]*\b{name}"', shown)]
+    missing = [
+        name for name in set(vivace.__all__) - {"__version__"} if not re.search(rf'id="vivace\.[\w.]*\b{name}"', shown)
+    ]
     assert missing == []

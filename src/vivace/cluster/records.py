@@ -78,7 +78,7 @@ class Want(Message):
     avoid: frozenset[str] = frozenset()
     """Workers that have refused it."""
     waits: bool = True
-    """Whether a queue will do, where there is no room."""
+    """True if a queue will do, where there is no room."""
 
 
 class Refusal(Message):
