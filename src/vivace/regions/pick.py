@@ -13,6 +13,8 @@ _INSIDE = 128
 """Coverage of a px from which on it is of a region, of 255."""
 _AROUND_PX = 2
 """Reach of the px around a point whose colour counts: one px alone may be noise."""
+_THINGS = tuple(name for name in COLOURS if name not in ("blonde", "ginger"))
+"""Colours by which a click may mean a thing; the others are of hair, which is a region of its own."""
 _HAS_COLOUR = 0.5
 """Mean likelihood of a colour around a point from which on it may be meant."""
 _THING = 0.15
@@ -36,7 +38,7 @@ def pick(rgb: Rgb, x: int, y: int, *, threads: int | None = None) -> tuple[str, 
     """
     around = rgb[max(0, y - _AROUND_PX) : y + _AROUND_PX + 1, max(0, x - _AROUND_PX) : x + _AROUND_PX + 1]
     bins = bins_of(around)
-    colours = [name for name in COLOURS if coloured(bins, name).mean() >= _HAS_COLOUR]
+    colours = [name for name in _THINGS if coloured(bins, name).mean() >= _HAS_COLOUR]
     found = RegionFinder((rgb.shape[1], rgb.shape[0]), threads=threads).find(rgb, (*REGIONS, *colours))
     regions = [name for name in at(x, y, found) if name in REGIONS]
     if "person" in regions:
