@@ -1,4 +1,4 @@
-"""How many workers there are: more when sessions wait, fewer when they would not be missed."""
+"""Number of workers: more when sessions wait, fewer when they would not be missed."""
 
 from __future__ import annotations
 
