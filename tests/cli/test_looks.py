@@ -8,17 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mini2_folder import random_folder
 from vivace.cli import main
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.saved import open_look
 
 RUN = ["run", "scene:gallery", "--size", "96x64", "--max-frames", "2"]
-
-
-@pytest.fixture(scope="module")
-def profile(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_folder(tmp_path_factory.mktemp("mini2"))
 
 
 def painted(folder: Path) -> np.ndarray:
@@ -44,7 +38,7 @@ def test_looks_are_listed_shown_saved_and_mixed(tmp_path: Path, capsys: pytest.C
         (["show", "nowhere.look"], "nowhere.look cannot be read"),
         (["save", "x.txt", "oil"], "a look is saved as NAME.look"),
         (["save", "x.look"], "give words"),
-        (["save", "x.look", "--picture", "x.png"], "give --model"),
+        (["save", "x.look", "--picture", "x.png"], "x.png"),
         (["save", "x.look", "oil", "--share", "2"], "--share is 2"),
         (["save", "/nowhere/x.look", "oil"], "cannot be written"),
         (["mix", "x.look", "oil"], "at least two"),
@@ -60,22 +54,20 @@ def test_what_cannot_be_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_paints_a_saved_look_as_it_paints_its_words(profile: str, tmp_path: Path) -> None:
+def test_a_run_paints_a_saved_look_as_it_paints_its_words(tmp_path: Path) -> None:
     look = str(tmp_path / "glow.look")
     main(["looks", "save", look, "half oil, half neon"])
     for name, how in (("words", ["-p", "half oil, half neon"]), ("file", ["--look", look])):
-        assert main([*RUN, "--model", profile, *how, "-o", str(tmp_path / name / "%02d.png")]) == 0
+        assert main([*RUN, "--model", "mini2", *how, "-o", str(tmp_path / name / "%02d.png")]) == 0
     np.testing.assert_array_equal(painted(tmp_path / "words"), painted(tmp_path / "file"))
 
 
-def test_a_run_paints_like_a_picture_as_its_saved_look_does(
-    profile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_paints_like_a_picture_as_its_saved_look_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture, look = str(tmp_path / "style.png"), str(tmp_path / "mine.look")
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)).save(picture)
-    assert main(["looks", "save", look, "--picture", picture, "--model", profile]) == 0
+    assert main(["looks", "save", look, "--picture", picture]) == 0
     for name, how in (("picture", ["--style-image", picture]), ("file", ["--look", look])):
-        assert main([*RUN, "--model", profile, *how, "-o", str(tmp_path / name / "%02d.png")]) == 0
+        assert main([*RUN, "--model", "mini2", *how, "-o", str(tmp_path / name / "%02d.png")]) == 0
     assert "no prompt" not in capsys.readouterr().err
     np.testing.assert_array_equal(painted(tmp_path / "picture"), painted(tmp_path / "file"))
 

@@ -43,8 +43,10 @@ VERIFIED = f"run clip.mp4 -p ink {RUN} --sign -o marked.mp4 && verify marked.mp4
 WATERMARK = "bench watermark --quick --scenes mover --size 128x128 --seconds 1 --unmarked 1"
 SCORE = f"policy score '{ROOT}/tests/golden/policy_requests.toml'"
 LOOKS = (
-    "looks save dusk.look 'half oil, half golden hour' --title 'dusk in oil' && looks save mine.look gold"
+    "looks save dusk.look 'half oil, half golden hour' --title 'dusk in oil'"
+    " && looks save mine.look --picture painting.jpg"
     " && looks mix both.look dusk.look mine.look --shares 0.7,0.3 && looks show both.look"
+    f" && run scene:boat --model mini2 --look both.look {RUN} -o null"
 )
 SHOW = f"run clip.mp4 --script show.toml --log show.jsonl {RUN} -o a.mp4 && replay show.jsonl clip.mp4 -o b.mp4"
 DRIVEN = f"run dance.mp4 --drive strength=level:0.3..1 --drive seed=beat -p ink {RUN} -o null"
@@ -56,6 +58,12 @@ PLACES = (
     "oil on everything but my face",
     "make my shirt dark green and blur the background a little",
     "green background",
+)
+LOOK_WORDS = ("stained glass", "half oil, half neon", "a touch of gold")
+LOOKS_IN_WORDS = " && ".join(f"run scene:boat --model mini2 -p {words!r} {RUN} -o null" for words in LOOK_WORDS)
+LIKE_A_PICTURE = (
+    f"run scene:boat --model mini2 --style-image painting.jpg {RUN} -o null"
+    f" && run scene:boat --model mini2 --style-image painting.jpg -p charcoal --set style_share=0.7 {RUN} -o null"
 )
 EDITS = " && ".join(f"run scene:walkers -p {prompt!r} {RUN} -o null" for prompt in PLACES)
 MATTE = f"run clip.mp4 --set matte=person {RUN} -o cut.webm && run photo.jpg -p ink --set matte=person -o cut.png"
@@ -137,6 +145,11 @@ SLOW = {
     "vivace looks save dusk.look 'half oil, half golden hour' --title 'dusk in oil'": LOOKS,
     "vivace looks mix both.look dusk.look mine.look --shares 0.7,0.3": LOOKS,
     "vivace looks show both.look": LOOKS,
+    "vivace looks save mine.look --picture painting.jpg": LOOKS,
+    "vivace run camera --model mini2 --look both.look": LOOKS,
+    **{f"vivace run camera --model mini2 -p {words!r}": LOOKS_IN_WORDS for words in LOOK_WORDS},
+    "vivace run camera --model mini2 --style-image painting.jpg": LIKE_A_PICTURE,
+    "vivace run camera --model mini2 --style-image painting.jpg -p charcoal --set style_share=0.7": LIKE_A_PICTURE,
     "vivace verify FILE_OR_URL": VERIFIED,
     "vivace verify FILE_OR_URL --json": VERIFIED,
     "vivace bench watermark": WATERMARK,
@@ -207,8 +220,6 @@ NOT_RUN = {
     "vivace run camera --model liveedit": "its weights are fetched from the hub",
     "vivace run camera --model causal-forcing": "its weights are fetched from the hub",
     "vivace serve --model longlive": "its weights are fetched from the hub",
-    "vivace run camera --model FOLDER": "a training wrote it; tests/models/test_mini2_saved.py has a tiny one",
-    "vivace looks save mine.look --picture": "the same",
     "vivace bench prefer": "waits for people; tests/bench/prefer drives its page",
     "vivace bench votes": "counts what people said there; tests/bench/prefer has votes",
     "vivace train": "minutes even for one clip; tests/train runs what is behind the commands",
@@ -277,7 +288,7 @@ def drawer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(drawer / "clip.mp4", drawer / "holiday.mp4")
     with open_source("scene:gallery?frames=1", size=CLIP_SIZE) as source:
         photograph = Image.fromarray(next(iter(source)).rgb)
-    for name in ("photo.jpg", "photos/one.jpg", "photos/two.png"):
+    for name in ("photo.jpg", "painting.jpg", "photos/one.jpg", "photos/two.png"):
         photograph.save(drawer / name)
     for name in ("A.json", "B.json"):
         shutil.copy(ROOT / "bench" / "results" / "mini-quality.json", drawer / name)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
+from PIL import Image
 
 from e2e.helpers import write_scene
 
@@ -60,3 +61,13 @@ def test_a_part_of_the_screen_goes_to_several_outputs_and_a_dead_one_costs_nothi
     assert frames_in(tmp_path / "game.mp4") > 0
     done = run("game_capture.py", "scene:city", "--region", "9000,0,10,10", "--output", "null", folder=tmp_path)
     assert "the region is not on the screen" in done.stderr
+
+
+@pytest.mark.parametrize(("model", "styles"), [("mini", 16), ("mini2", 57)])
+def test_a_sheet_shows_every_style_of_a_model(tmp_path: Path, model: str, styles: int) -> None:
+    arguments = ("scene:gallery", "sheet.png", "--at", "0", "--size", "64x64", "--cell", "64", "--model", model)
+    done = run("style_sheet.py", *arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{styles} styles")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.height > 64 * -(-styles // 4)

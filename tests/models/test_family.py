@@ -38,7 +38,7 @@ licence = "MIT"
 
 Distribution = Callable[..., None]
 
-OURS = ["causal-forcing", "live2diff", "liveedit", "longlive", "mini", "self-forcing", "streamdiffusionv2"]
+OURS = ["causal-forcing", "live2diff", "liveedit", "longlive", "mini", "mini2", "self-forcing", "streamdiffusionv2"]
 
 
 @pytest.fixture

@@ -12,11 +12,17 @@ import pytest
 from PIL import Image
 
 from mini2_folder import random_folder
+from models.edits.figure import PLACES, KnowingFinder
+from models.edits.figure import SIZE as FIGURE_SIZE
+from models.edits.figure import picture as figure
 from tolerance import near
 from vivace import Stream
 from vivace.errors import CheckpointError, ControlError, UnknownPromptError, UsageError
 from vivace.models import LoadOptions, list_models, load_model
 from vivace.models.base import Chunk
+from vivace.models.edits.model import EditingModel
+from vivace.models.edits.places import EVERYTHING
+from vivace.models.edits.plan import read_plan
 from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.models.mini2.mixture import Mixture
 from vivace.models.mini2.model import SPEC, Mini2Model
@@ -35,8 +41,8 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def model(profile: str) -> Mini2Model:
     loaded = load_model(profile, threads=1)
-    assert isinstance(loaded, Mini2Model)
-    return loaded
+    assert isinstance(loaded.painter, Mini2Model)
+    return loaded.painter
 
 
 def pictures(count: int, size: tuple[int, int] = SIZE, seed: int = 0) -> list[np.ndarray]:
@@ -56,11 +62,14 @@ def png(pixels: np.ndarray | Image.Image, kind: str = "PNG", **how: Any) -> byte
     return file.getvalue()
 
 
-def test_it_is_found_by_path_and_listed_nowhere(profile: str, model: Mini2Model) -> None:
+def test_it_ships_and_is_found_by_path_too(model: Mini2Model) -> None:
     assert model.spec is SPEC
-    assert "mini2" not in [each.name for each in list_models()]
-    with pytest.raises(UsageError, match="mini2"):
-        load_model("mini2")
+    assert "mini2" in [each.name for each in list_models()]
+    shipped = load_model("mini2", threads=1)
+    assert shipped.spec.options[: len(SPEC.options)] == SPEC.options
+    [painted] = paint(shipped, shipped.open(SIZE), pictures(1), "sepia")
+    red, green, blue = painted.reshape(-1, 3).mean(0)
+    assert red > green > blue
 
 
 def test_later_input_never_changes_earlier_output_and_streams_are_deterministic(model: Mini2Model) -> None:
@@ -92,6 +101,18 @@ def test_a_reset_forgets_and_takes_another_seed(model: Mini2Model) -> None:
     np.testing.assert_array_equal(paint(model, state, frames), paint(model, model.open(SIZE), frames))
     model.reset(state, seed=4)
     np.testing.assert_array_equal(paint(model, state, frames), paint(model, model.open(SIZE, seed=4), frames))
+
+
+@pytest.mark.parametrize("effort", SPEC.efforts)
+def test_a_restored_stream_goes_on_as_the_saved_one(model: Mini2Model, effort: float) -> None:
+    frames = pictures(6)
+    state, other = model.open(SIZE), model.open(SIZE)
+    paint(model, state, frames[:3], effort=effort)
+    model.restore(other, model.save(state))
+    # Nothing is shared with the state that was saved.
+    after = paint(model, state, frames[3:], effort=effort)
+    for a, b in zip(after, paint(model, other, frames[3:], effort=effort), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_an_endless_run_takes_the_bytes_it_began_with(model: Mini2Model) -> None:
@@ -307,3 +328,38 @@ def test_files_of_other_weights_are_refused(profile: str, tmp_path: Path) -> Non
         load_model(str(tmp_path / "mini2.toml"))
     with pytest.raises(UsageError, match="has no option 'seed'"):
         load_model(profile, options=LoadOptions(seed=3))
+
+
+# -- edits at places ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def editing(model: Mini2Model) -> EditingModel[Mini2State]:
+    return EditingModel(model, KnowingFinder)
+
+
+def test_a_look_of_its_own_is_painted_at_a_place_and_the_rest_stays(editing: EditingModel[Mini2State]) -> None:
+    prompt = editing.encode_prompt("me in charcoal")
+    assert prompt.known
+    [result] = editing.step([editing.open(FIGURE_SIZE)], [Chunk(figure()[None], prompt.embeds)])
+    assert not isinstance(result.edited, str)
+    assert (result.edited[0][~PLACES["person"]] == 0).all()
+    assert (result.edited[0][PLACES["person"]] == 255).all()
+
+
+def test_a_style_picture_is_mixed_into_looks_where_they_are(
+    model: Mini2Model, editing: EditingModel[Mini2State]
+) -> None:
+    code = editing.encode_control("style_image", pictures(1, (256, 256))[0])
+    options = {"style_image": code, "style_share": 0.25}
+    assert editing.compose(None, {}) is None
+    alone = read_plan(editing.compose(None, options)).whole
+    assert alone is not None
+    assert near(alone.embeds, code)
+    shirt = read_plan(editing.compose(editing.encode_prompt("make my shirt red"), options))
+    assert near(shirt.looks[0].embeds, code)
+    assert shirt.looks[0].places == EVERYTHING
+    assert len(shirt.tints) == 1
+    [mixed] = read_plan(editing.compose(editing.encode_prompt("me in oil"), options)).looks
+    assert near(mixed.embeds, 0.25 * code + 0.75 * model.encode_prompt("oil").embeds)
+    assert "background" not in mixed.places

@@ -172,14 +172,12 @@ def codes() -> Codes:
 @pytest.mark.parametrize(
     ("text", "near", "said"),
     [
-        ("me in anime", "anime", "Understood: anime on the person."),
-        ("blur the background", None, "Understood: blur the background."),
-        ("make my hair red", None, "Understood: colour the hair red."),
+        ("me in anime", "anime", "'me in anime' asks for anime on the person; near is anime"),
+        ("blur the background", None, "'blur the background' asks for blur the background;"),
+        ("make my hair red", None, "'make my hair red' asks for colour the hair red;"),
     ],
 )
-def test_an_edit_that_is_not_served_yet_is_refused_with_what_was_understood(
-    text: str, near: str | None, said: str
-) -> None:
+def test_an_edit_at_a_place_is_no_look_and_is_said_as_understood(text: str, near: str | None, said: str) -> None:
     prompt = encode(text, codes())
     assert not prompt.known
     assert prompt.message.startswith(said)

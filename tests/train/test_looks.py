@@ -6,22 +6,25 @@ import csv
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors import safe_open
 from torch import Tensor
 
-from vivace.errors import CheckpointError, SourceNotFoundError
+from media.clips import write_clip
+from mini2_folder import TINY, random_folder
+from vivace.errors import CheckpointError, SourceNotFoundError, SourceUnsupportedError
 from vivace.models.mini2.config import Mini2Config
 from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.train.clips import Segment
 from vivace.train.looks import packages
 from vivace.train.looks.batches import BatchSource, is_invented
-from vivace.train.looks.commands import RECOVERY
+from vivace.train.looks.commands import SHIPPED
 from vivace.train.looks.computed import COMPUTED
+from vivace.train.looks.evaluate import measure
 from vivace.train.looks.features import Features
 from vivace.train.looks.fit import (
     FitConfig,
@@ -31,7 +34,6 @@ from vivace.train.looks.fit import (
     restore,
     save,
     train_step,
-    write_weights,
 )
 from vivace.train.looks.losses import change_weights, feature_losses, palette_distance, picture_loss, temporal_loss
 from vivace.train.looks.material import is_usable, read_material, rendered_texture
@@ -448,39 +450,27 @@ def test_matrices_take_level_steps_and_the_rest_adam_s() -> None:
     assert 0.1 < steps["net.map.hidden.weight"].square().mean().sqrt() / 1e-2 < 0.4
 
 
-def test_packed_weights_begin_a_run_elsewhere(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    student = Student()
-    optimiser = Optimiser(student, 1e-3)
-    save(
-        tmp_path / "checkpoint.pt",
-        student,
-        optimiser,
-        moving_average(student, 0.9),
-        Progress(40, 640, 3.0),
-        np.random.default_rng(),
-    )
-    packed = tmp_path / "packed.safetensors"
-    write_weights(tmp_path / "checkpoint.pt", packed)
-    _, metadata = read_weights(packed)
-    assert metadata["step"] == "40"
-    with safe_open(packed, "pt") as file:
-        assert file.get_tensor("codes.table").dtype == torch.bfloat16
-    fresh = Student()
-    cfg = FitConfig(tmp_path / "new", tmp_path, start=packed)
+def test_a_run_without_a_checkpoint_begins_from_exported_weights(tmp_path: Path) -> None:
+    random_folder(tmp_path)
+    exported = tmp_path / "mini2.safetensors"
+    fresh = Student(TINY)
+    cfg = FitConfig(tmp_path / "new", tmp_path, start=exported)
     progress, _ = restore(cfg, fresh, Optimiser(fresh, 1e-3), None)
     assert (progress.step, progress.pictures) == (0, 640)
-    for name, value in student.state_dict().items():
-        torch.testing.assert_close(fresh.state_dict()[name], value, atol=0.01, rtol=0.01)
-    packed.write_bytes(packed.read_bytes()[:100])
+    weights, card = read_weights(exported)
+    assert card == {"step": "40", "pictures": "640", "minutes": "3.0"}
+    assert weights.keys() == fresh.state_dict().keys()
+    for name, value in weights.items():
+        assert torch.equal(fresh.state_dict()[name], value), name
+    exported.write_bytes(exported.read_bytes()[:100])
     with pytest.raises(CheckpointError):
-        read_weights(packed)
+        read_weights(exported)
 
 
-def test_the_recovery_point_in_the_repository_fits_the_network() -> None:
-    weights, metadata = read_weights(RECOVERY)
+def test_the_shipped_weights_fit_the_network() -> None:
+    weights, card = read_weights(SHIPPED)
     assert Student().load_state_dict(weights).missing_keys == []
-    assert int(metadata["step"]) > 0
+    assert int(card["pictures"]) > 0
 
 
 def test_a_new_look_gets_a_row_and_the_others_keep_theirs() -> None:
@@ -499,3 +489,20 @@ def test_a_pair_of_a_still_has_places_that_move_with_the_camera() -> None:
         assert pictures.shape == (4, 3, 256, 256)
         moved.add((places[1].top - places[0].top, places[1].left - places[0].left))
     assert len(moved) > 3
+
+
+def test_a_network_that_paints_as_its_teacher_scores_so(tmp_path: Path) -> None:
+    frames = [np.roll(np.asarray(photo(3)), 2 * i, axis=1) for i in range(6)]
+    write_clip(tmp_path / "pan.mp4", frames)
+    paints = SimpleNamespace(paint=lambda look, pictures, textures: pictures[-2:] * (1.0 if look == "ink" else 0.5))
+    # A network begins as the identity, whatever its look.
+    scores = measure(Student(TINY), paints, tmp_path, skip=1, looks=("ink", "oil"))
+    same, darker = (scores[look].row() for look in ("ink", "oil"))
+    assert same["psnr_db"] > 40
+    assert darker["psnr_db"] < 20
+    for name in ("flicker_teacher", "flicker_source", "sharpness"):
+        assert same[name] == pytest.approx(1, abs=0.15)
+    assert darker["flicker_teacher"] == pytest.approx(2, rel=0.1)
+    assert darker["flicker_source"] == pytest.approx(1, abs=0.15)
+    with pytest.raises(SourceUnsupportedError, match="no clip goes on for 4 frames after the first 9"):
+        measure(Student(TINY), paints, tmp_path, skip=9)

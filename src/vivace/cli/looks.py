@@ -21,9 +21,9 @@ EXAMPLES = """\
 Examples:
 
 - `vivace looks save dusk.look "half oil, half golden hour" --title "dusk in oil"`
-- `vivace looks save mine.look --picture painting.jpg --model FOLDER/mini2.toml`
+- `vivace looks save mine.look --picture painting.jpg`
 - `vivace looks mix both.look dusk.look mine.look --shares 0.7,0.3`
-- `vivace run camera --model FOLDER/mini2.toml --look both.look`
+- `vivace run camera --model mini2 --look both.look`
 """
 
 
@@ -31,7 +31,7 @@ def looks_app() -> App:
     """Return the `looks` command."""
     looks = App(
         name="looks",
-        help="Looks of the next embedded model (in training): list the named ones, save and mix your own.",
+        help="Looks of `mini2`: list the named ones, save and mix your own.",
         help_epilogue=EXAMPLES,
         help_format="markdown",
         sort_key=3,
@@ -60,9 +60,6 @@ def looks_app() -> App:
         *,
         picture: Annotated[str | None, Parameter(help="A picture to paint like, a file or an address.")] = None,
         share: Annotated[float, Parameter(help="The picture's part, where there are words, too.")] = 0.5,
-        model: Annotated[
-            str | None, Parameter(help="Who reads the picture: the path of a profile's .toml file.")
-        ] = None,
         title: Annotated[str | None, TITLE] = None,
     ) -> None:
         """Save a look as a small file, from words, a picture, or both."""
@@ -73,7 +70,7 @@ def looks_app() -> App:
         found = None if look is None else _read(look)
         mixture = None if found is None else found.mixture
         if picture is not None:
-            seen = _of_picture(picture, model)
+            seen = _of_picture(picture)
             mixture = seen if mixture is None else mixture.times(1 - share).plus(seen.times(share))
         assert mixture is not None
         _write(to, title or (found.title if found is not None else Path(picture or "").stem or "a picture"), mixture)
@@ -121,17 +118,13 @@ def _read(look: str) -> Look:
     return Look(" ".join(look.split())[:80], request.mixture)
 
 
-def _of_picture(picture: str, profile: str | None) -> Mixture:
-    from vivace.models import load_model
+def _of_picture(picture: str) -> Mixture:
     from vivace.models.mini2.family import STYLE_IMAGE
     from vivace.models.mini2.mixture import Mixture, PictureShare
-    from vivace.models.mini2.model import Mini2Model
+    from vivace.models.mini2.pictures import PictureReader
     from vivace.stream.pictures import read_picture
 
-    model = None if profile is None else load_model(profile)
-    if not isinstance(model, Mini2Model):
-        raise UsageError("a picture is read by a model that paints like one: give --model FOLDER/mini2.toml")
-    numbers = model.style_numbers(read_picture(STYLE_IMAGE, picture))
+    numbers = PictureReader().numbers(read_picture(STYLE_IMAGE, picture))
     return Mixture({}, (PictureShare(tuple(numbers.tolist()), 1.0),))
 
 

@@ -257,7 +257,9 @@ def _encode_prompt(prompt: object, model: StreamModel[Any], moderator: Moderator
     if "prompt" not in model.spec.conditions:
         raise ControlError(f"{model.spec.name} takes no prompt; leave it out")
     if is_saved_look(prompt) and "look" not in model.spec.conditions:
-        raise ControlError(f"{model.spec.name} takes no saved look; say in words how the picture should look")
+        raise ControlError(
+            f"{model.spec.name} takes no saved look; take the model mini2, or say in words how the picture should look"
+        )
     text = check_text("prompt", str(OWN["prompt"].check(prompt)))
     saved = is_saved_look(text)
     if not saved:

@@ -174,7 +174,8 @@ def split_constants(xml: bytes, constants: bytes, parameters: dict[str, np.ndarr
     return {"size": len(constants), "parameters": found, "others": rest}, bytes(others)
 
 
-MINI_PROFILE = Path(str(resources.files("vivace.models") / "profiles" / "mini.toml"))
+PROFILES = Path(str(resources.files("vivace.models"))) / "profiles"
+MINI_PROFILE = PROFILES / "mini.toml"
 
 
 def write_profile(hashes: dict[str, str], path: Path = MINI_PROFILE) -> None:

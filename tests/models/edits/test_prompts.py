@@ -26,6 +26,16 @@ def test_a_request_without_a_place_is_the_painting_models_affair(text: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("text", "looks"),
+    [("clay", "clay"), ("me in clay", "clay"), ("x-ray and gold", "gold and x-ray"), ("banana", None), ("oil", None)],
+)
+def test_a_look_that_only_mini2_has_is_said_to_be_there(text: str, looks: str | None) -> None:
+    prompt = encode(text, TEXT.encode)
+    assert prompt.known == (text == "oil")
+    assert prompt.message.endswith(f" The model mini2 paints {looks}.") == (looks is not None)
+
+
+@pytest.mark.parametrize(
     ("text", "style", "places"),
     [
         ("me in anime", "cel", PERSON),

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol
+from typing import Any, Generic, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from vivace.models.base import Chunk, Keep, Memory, Prompt, State, StepResult
+from vivace.models.base import Chunk, ComposesLook, EncodesControls, Keep, Memory, Prompt, State, StepResult
 from vivace.models.edits import paint
 from vivace.models.edits.behind import Behind
 from vivace.models.edits.controls import BACKGROUND, CONTROLS, MATTE, PLACE
 from vivace.models.edits.painters import MOST_LOOKS, Painters, PaintingModel
 from vivace.models.edits.places import Mask, both, coverage, faded, needed, parts_of
-from vivace.models.edits.plan import Layer, Layers, Plan, behind_people, confined, read_plan, to_plan
+from vivace.models.edits.plan import (
+    Embeds,
+    Layer,
+    Layers,
+    Plan,
+    behind_people,
+    confined,
+    read_plan,
+    to_plan,
+    with_looks,
+)
 from vivace.models.edits.prompts import encode
 from vivace.models.prompt_cache import PromptCache
 from vivace.models.thumbnail import thumbnail_of
@@ -112,9 +122,10 @@ class EditingModel(Generic[State]):
         self._load(frozenset[str]().union(*(needed(layer.places, layers.present.keys()) for layer in layers.all)))
         return prompt
 
-    def encode_control(self, name: str, value: str) -> str:
-        """Return the value of `place` or `matte`, with the networks loaded that it needs."""
-        del name
+    def encode_control(self, name: str, value: Any) -> Any:
+        """Encode a control of the painting model; that of `place` or `matte` loads the networks that it needs."""
+        if name not in (PLACE.name, MATTE.name):
+            return cast(EncodesControls, self.painter).encode_control(name, value)
         if value not in (PLACE.default, MATTE.default):
             self._load(parts_of(value))
         return value
@@ -130,9 +141,21 @@ class EditingModel(Generic[State]):
         """Return the plan under a prompt and what the user chose beside it; None for the source untouched."""
         place, matte = (options.get(control.name, control.default) for control in (PLACE, MATTE))
         picture = options.get(BACKGROUND.name)
-        if prompt is None and picture is None and matte == MATTE.default:
+        painter = self.painter if isinstance(self.painter, ComposesLook) else None
+        look = None if painter is None else painter.compose(None, options)
+
+        def mixed(embeds: Embeds) -> Embeds:
+            assert painter is not None
+            assert prompt is not None
+            composed = painter.compose(replace(prompt, embeds=embeds), options)
+            assert composed is not None
+            return composed
+
+        if prompt is None and look is None and picture is None and matte == MATTE.default:
             return None
         plan = self._nothing if prompt is None else prompt.embeds
+        if look is not None:
+            plan = with_looks(plan, mixed, look)
         if place != PLACE.default:
             plan = confined(plan, place)
         return plan if picture is None else behind_people(plan)

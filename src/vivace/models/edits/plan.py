@@ -7,6 +7,7 @@ is a shirt half as red; half way from ink to oil is their mixture.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -106,6 +107,18 @@ def behind_people(plan: Plan) -> Plan:
     for name in parts_of("background"):
         row = plan[PLACES.index(name)]
         row[_PICTURE] = float(row[_FILL.start] + row[_CLEAR] == 0)
+    return plan
+
+
+def with_looks(plan: Plan, change: Callable[[Embeds], Embeds], otherwise: Embeds) -> Plan:
+    """Return the plan with `change` of each look's embedding; one without looks paints all with `otherwise`."""
+    plan = plan.copy()
+    if not plan[:, _LOOK].any():
+        plan[: len(TREE), _LOOK], plan[: len(TREE), _EMBEDS:] = 1, otherwise
+        return plan
+    for row in plan:
+        if row[_LOOK] > 0:
+            row[_EMBEDS:] = row[_LOOK] * change(row[_EMBEDS:] / row[_LOOK])
     return plan
 
 

@@ -38,6 +38,11 @@ class BlockBuffer:
         """Textures `[h w 32]`, to be written in place."""
         return self.array[0, :, :, 2 * PICTURE_CHANNELS :]
 
+    @property
+    def estimate(self) -> NDArray[np.uint8]:
+        """Estimate in blocks `[h w 48]`, a view."""
+        return self.array[0, :, :, PICTURE_CHANNELS : 2 * PICTURE_CHANNELS]
+
     def put_source(self, rgb: NDArray[np.uint8]) -> None:
         """Write the source `uint8 [h w 3]`."""
         bottom, right = (side // BLOCK_PX * BLOCK_PX for side in rgb.shape[:2])
@@ -57,7 +62,7 @@ class BlockBuffer:
     def put_estimate(self, picture: NDArray[np.uint8] | None) -> None:
         """Write an output of the graph `uint8 [1 h w 48]` as the estimate; None if there is none yet."""
         if picture is None:
-            self.array[0, :, :, PICTURE_CHANNELS : 2 * PICTURE_CHANNELS] = 128
+            self.estimate[...] = 128
         else:
             self._estimate[...] = np.ascontiguousarray(picture).view(_BLOCK)[0, :, :, 0]
 

@@ -1,9 +1,10 @@
-"""Description of the `mini2` family. While it is in training, its profiles are found by path only."""
+"""Description of the `mini2` family, the second embedded model."""
 
 from __future__ import annotations
 
 from vivace.errors import install_extra
 from vivace.models.controls import ControlSpec
+from vivace.models.edits.controls import CONTROLS
 from vivace.models.family import Family
 
 PICTURE_PX = 256
@@ -17,18 +18,21 @@ STYLE_IMAGE = ControlSpec(
     help="A picture to paint like: its colours and strokes. Without a prompt it is the whole look.",
 )
 
+OWN_CONTROLS = (
+    STYLE_IMAGE,
+    ControlSpec(
+        name="style_share",
+        default=STYLE_SHARE,
+        help="The picture's part of the look, where there is a prompt, too; the prompt has the rest.",
+    ),
+)
 FAMILY = Family(
     name="mini2",
     runtimes=("openvino", "eager"),
     load="vivace.models.mini2.load:load",
-    controls=(
-        STYLE_IMAGE,
-        ControlSpec(
-            name="style_share",
-            default=STYLE_SHARE,
-            help="The picture's part of the look, where there is a prompt, too; the prompt has the rest.",
-        ),
-    ),
+    profiles="vivace.models.profiles",
+    files="vivace.models.mini2",
+    controls=(*OWN_CONTROLS, *CONTROLS),
     heavy=False,
     install=install_extra("train"),
 )

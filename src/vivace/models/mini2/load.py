@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vivace.checkpoints.profile import Profile, check_conventions
 from vivace.errors import BackendUnavailableError, CheckpointError, install_extra
-from vivace.models.base import StreamModel
+from vivace.models.edits.model import EditingModel
 from vivace.models.loading import LoadOptions
 from vivace.models.mini2.codes import Codes
 from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, INPUT_CHANNELS, PICTURE_NUMBERS, TOKEN_PX, Mini2Config
@@ -23,7 +23,6 @@ from vivace.models.packaged import check_files, check_options, check_precision
 from vivace.runtime.exported.files import GraphFiles, read_graph
 
 FORMAT = "vivace-mini2-1"
-PICTURE_FORMAT = "vivace-mini2-picture-1"
 CONVENTIONS: dict[str, Any] = {
     "denoising_steps": list(SPEC.denoising_steps),
     "block_px": BLOCK_PX,
@@ -40,7 +39,7 @@ NET = "net."
 
 def load(
     profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions
-) -> StreamModel[Mini2State]:
+) -> EditingModel[Mini2State]:
     """Load a `mini2` model.
 
     Raises:
@@ -62,11 +61,7 @@ def load(
         network = _eager(files, _config(profile), threads)
     check_precision(options, network.info)
 
-    def picture_network() -> OpenVinoNetwork:
-        found = read_graph(folder, "picture", PICTURE_FORMAT)
-        return OpenVinoNetwork(found.graph, found.constants, threads=1, f32=True)
-
-    return Mini2Model(network, codes, PictureReader(picture_network))
+    return EditingModel(Mini2Model(network, codes, PictureReader(folder)))
 
 
 def _codes(files: GraphFiles, folder: Path) -> Codes:

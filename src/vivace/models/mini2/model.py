@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vivace.errors import StepError
-from vivace.models.base import Chunk, Keep, ModelSpec, Prompt, StepResult
+from vivace.models.base import Chunk, Keep, Memory, ModelSpec, Prompt, StepResult
 from vivace.models.capacity import memory_for
 from vivace.models.effort_levels import EFFORT_SCALES, EFFORTS, executor_of
 from vivace.models.mini2.blocks import to_picture
 from vivace.models.mini2.codes import Codes
-from vivace.models.mini2.family import FAMILY, STYLE_SHARE
+from vivace.models.mini2.family import OWN_CONTROLS, STYLE_SHARE
 from vivace.models.mini2.looks import LOOKS
 from vivace.models.mini2.pictures import PictureReader
 from vivace.models.mini2.prompts import encode
@@ -28,7 +28,7 @@ from vivace.runtime.exported import Network
 SPEC = ModelSpec(
     name="mini2",
     family="mini2",
-    summary="The next embedded model: any look, by name, mixture or picture, on a laptop CPU.",
+    summary="57 looks and any picture as a style, on a laptop CPU; faster than `mini` and still in training.",
     licence="Apache-2.0",
     size_multiple=2,
     min_size=(64, 64),
@@ -41,7 +41,7 @@ SPEC = ModelSpec(
     efforts=EFFORTS,
     conditions=("prompt", "look"),
     styles=tuple(look.title for look in LOOKS if look.kind != "source"),
-    options=FAMILY.controls,
+    options=OWN_CONTROLS,
     still_area_px=2048 * 2048,
 )
 
@@ -88,13 +88,9 @@ class Mini2Model:
         return self._prompts.encode(text)
 
     def encode_control(self, name: str, value: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the code `[64]` of a picture, as `style_numbers` takes it; not on the frame path."""
+        """Return the code `[64]` of a style picture `uint8 [256 256 3]`; not on the frame path."""
         del name  # the only encoded control
-        return self._codes.of_picture(self.style_numbers(value))
-
-    def style_numbers(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the numbers `[100]` of a picture `uint8 [h w 3]` of its control's size, for saving a look."""
-        return self._pictures.numbers(rgb)
+        return self._codes.of_picture(self._pictures.numbers(value))
 
     def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> NDArray[np.float32] | None:
         """Return the code `[64]` of the look that a prompt and a picture ask for together; None for the source."""
@@ -107,6 +103,20 @@ class Mini2Model:
     def step(self, states: Sequence[Mini2State], chunks: Sequence[Chunk]) -> list[StepResult]:
         """Paint one frame of each stream entirely."""
         return [StepResult(self._paint(state, chunk)) for state, chunk in zip(states, chunks, strict=True)]
+
+    def save(self, state: Mini2State) -> Memory:
+        """Return copies of all that the next frame depends on at the effort in use; textures follow the camera."""
+        buffers = state.levels[state.level]
+        counts = np.array([state.level, buffers.has_estimate])
+        return {"estimate": buffers.blocks.estimate.copy(), "counts": counts, **state.motion.save()}
+
+    def restore(self, state: Mini2State, memory: Memory) -> None:
+        """Take what `save` returned, in a state of the same size and seed."""
+        state.level, has_estimate = (int(number) for number in memory["counts"])
+        buffers = state.levels[state.level]
+        buffers.blocks.estimate[...] = memory["estimate"]
+        buffers.has_estimate = bool(has_estimate)
+        state.motion.restore(memory)
 
     def _paint(self, state: Mini2State, chunk: Chunk) -> NDArray[np.uint8]:
         chunk.check(state.size)

@@ -43,8 +43,6 @@ def _refusal(text: str, request: Request, near: list[tuple[str, float]]) -> str:
     )
     if not shown:
         return f"The prompt is empty; {offers}."
-    if reading.edits:
-        return f"Understood: {reading.sentence}. This model paints the whole picture in one look; {offers}."
     if request.denied:
         return f"'{shown}' says what not to paint, but not how to paint; {offers}."
     if reading.refusal == "policy":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +15,7 @@ from rich.console import Console
 
 from vivace.errors import UsageError
 from vivace.models.mini2.looks import LOOK_KEYS
-from vivace.train.looks.fit import FitConfig, fit, read_weights, write_weights
+from vivace.train.looks.fit import FitConfig, fit
 from vivace.train.looks.material import read_material
 from vivace.train.looks.neural import NeuralTeachers
 from vivace.train.looks.targets import PICTURE, Painter, is_baked, shard_path
@@ -27,8 +29,8 @@ app = App(
     help_epilogue="",
 )
 console = Console(stderr=True)
-RECOVERY = Path(__file__).parents[4] / "training" / "mini2-recovery.safetensors"
-"""Last weights, kept in the repository for a machine without the run's folder."""
+SHIPPED = Path(str(resources.files("vivace.models.mini2"))) / "mini2.safetensors"
+"""Weights from which a run without a checkpoint begins."""
 FIRST_SHARDS = 8
 """Number of shards with which training begins; the others are baked beside it."""
 
@@ -37,7 +39,7 @@ Teachers = Annotated[Path, Parameter(help="Folder with the packages of the neura
 Shards = Annotated[int, Parameter(help="How many shards of targets to bake; existing ones are kept.")]
 Start = Annotated[
     Path | None,
-    Parameter(help="Weights to begin from where the run has no checkpoint. Default: the repository's, if any."),
+    Parameter(help="Weights to begin from where the run has no checkpoint. Default: the shipped ones."),
 ]
 
 
@@ -79,10 +81,15 @@ def run(
     if any(not is_baked(shard_path(out / "targets", n)) for n in range(shards)):
         words = ["bake", str(data), "--teachers", str(teachers), "--out", str(out), "--shards", str(shards)]
         baker = subprocess.Popen([sys.executable, "-m", "vivace", "train", "looks", *words])
-    begin = start if start is not None or not RECOVERY.is_file() else RECOVERY
-    cfg = FitConfig(
-        out, teachers, start=begin, steps=steps, cool_down=cool_down, pairs=pairs, learning_rate=learning_rate
-    )
+        cfg = FitConfig(
+            out,
+            teachers,
+            start=start or SHIPPED,
+            steps=steps,
+            cool_down=cool_down,
+            pairs=pairs,
+            learning_rate=learning_rate,
+        )
     try:
         train_in_processes(fit, cfg, processes)
     finally:
@@ -126,24 +133,11 @@ def retire(*looks: str, out: Out = Path("runs/mini2")) -> None:
     looks
         Keys of the looks.
     """
-    if unknown := sorted({*looks} - {*LOOK_KEYS, PICTURE}):
-        raise UsageError(f"there is no look {unknown[0]!r}; there are {', '.join(LOOK_KEYS)}, and {PICTURE}")
+    chosen = _known(looks)
     paths = sorted((out / "targets").glob("looks-*.safetensors"))
     for path in paths:
-        retire_in(path, frozenset(looks))
-    console.print(f"{len(paths)} shards without {', '.join(looks)}")
-
-
-@app.command
-def pack(
-    *,
-    out: Out = Path("runs/mini2"),
-    to: Annotated[Path, Parameter(help="The file to write.")] = RECOVERY,
-) -> None:
-    """Write a run's averaged weights as a small file (bf16) that `run` can begin from."""
-    write_weights(out / "checkpoint.pt", to)
-    _, metadata = read_weights(to)
-    console.print(f"{to}  {to.stat().st_size / 2**20:.1f} MiB, step {metadata['step']}")
+        retire_in(path, frozenset(chosen))
+    console.print(f"{len(paths)} shards without {', '.join(chosen)}")
 
 
 @app.command(name="export")
@@ -151,20 +145,26 @@ def export_(
     *,
     teachers: Teachers,
     out: Out = Path("runs/mini2"),
-    to: Annotated[Path, Parameter(help="Folder to write; `vivace run --model FOLDER/mini2.toml` serves it.")],
-    checkpoint: Annotated[
-        Path | None, Parameter(help="Weights to export. Default: the run's, or a file that `pack` wrote.")
+    to: Annotated[
+        Path | None, Parameter(help="Folder to write; `vivace run --model FOLDER/mini2.toml` serves it.")
     ] = None,
+    checkpoint: Annotated[
+        Path | None, Parameter(help="Weights to export. Default: the run's; or an exported mini2.safetensors.")
+    ] = None,
+    install: Annotated[bool, Parameter(help="Put the files into this installation of vivace.")] = False,
 ) -> None:
-    """Write a folder that serves a run's averaged weights: profile, network, and the reader of style pictures."""
+    """Write files that serve a run's averaged weights: profile, network, and the network that reads style pictures."""
+    from vivace.train.export import PROFILES
     from vivace.train.looks.export import PROFILE, export, picture_network, training_card
     from vivace.train.looks.sheet import load_student
 
     path = checkpoint or out / "checkpoint.pt"
-    hashes = export(load_student(path), picture_network(teachers), to, training_card(path))
+    folder = SHIPPED.parent if install else to or out / "export"
+    profile = PROFILES / PROFILE if install else folder / PROFILE
+    hashes = export(load_student(path), picture_network(teachers), folder, training_card(path), profile=profile)
     for name, sha256 in hashes.items():
-        console.print(f"{to / name}  {(to / name).stat().st_size / 2**20:.1f} MiB  sha256 {sha256}")
-    console.print(f"{to / PROFILE}")
+        console.print(f"{folder / name}  {(folder / name).stat().st_size / 2**20:.1f} MiB  sha256 {sha256}")
+    console.print(f"{profile}")
 
 
 @app.command
@@ -214,3 +214,45 @@ def sheet(
 
     write_sheet(clips, teachers, out / "checkpoint.pt", to, side=size, looks=tuple(look or ()))
     console.print(f"{to}")
+
+
+@app.command
+def evaluate(
+    clips: Path,
+    *,
+    teachers: Teachers,
+    out: Out = Path("runs/mini2"),
+    checkpoint: Annotated[
+        Path | None, Parameter(help="Weights to judge. Default: the run's; or an exported mini2.safetensors.")
+    ] = None,
+    look: Annotated[list[str] | None, Parameter(help="Which looks; all by default.")] = None,
+) -> None:
+    """Compare the averaged weights with the teachers, look by look: PSNR, flicker, sharpness.
+
+    Parameters
+    ----------
+    clips
+        Folder of videos that were not trained on.
+    """
+    from rich.table import Table
+
+    from vivace.train.looks.evaluate import measure
+    from vivace.train.looks.sheet import load_student
+
+    torch.set_num_threads(1)
+    chosen = _known(look or LOOK_KEYS[1:])
+    student = load_student(checkpoint or out / "checkpoint.pt")
+    scores = measure(student, Painter(NeuralTeachers(teachers)), clips, looks=chosen)
+    columns = ("psnr_db", "flicker_teacher", "flicker_source", "sharpness")
+    table = Table("look", "PSNR dB", "flicker / teacher", "flicker / source", "sharpness / teacher")
+    for key, score in scores.items():
+        row = score.row()
+        table.add_row(key, *(f"{row[name]:.2f}" for name in columns))
+    Console().print(table)
+
+
+def _known(looks: Sequence[str]) -> Sequence[str]:
+    """Return keys of looks; raises UsageError for one that is not there."""
+    if unknown := sorted({*looks} - {*LOOK_KEYS, PICTURE}):
+        raise UsageError(f"there is no look {unknown[0]!r}; there are {', '.join(LOOK_KEYS)}, and {PICTURE}")
+    return looks

@@ -13,13 +13,14 @@ import torch
 from vivace.models.mini2.config import INPUT_CHANNELS, Mini2Config
 from vivace.models.mini2.family import PICTURE_PX
 from vivace.models.mini2.graph import PLAIN, StepGraph, example_inputs, output_names
-from vivace.models.mini2.load import CODES, CONVENTIONS, FORMAT, NET, PICTURE_FORMAT
+from vivace.models.mini2.load import CODES, CONVENTIONS, FORMAT, NET
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.model import SPEC
+from vivace.models.mini2.pictures import FORMAT as PICTURE_FORMAT
 from vivace.runtime.exported.openvino import import_openvino
 from vivace.train.export import convert, write_graph
 from vivace.train.looks import packages
-from vivace.train.looks.fit import read_weights
+from vivace.train.looks.fit import TRAINED, read_weights
 from vivace.train.looks.student import Student
 
 PROFILE = "mini2.toml"
@@ -31,14 +32,17 @@ PICTURE_CARD = {
 _SIZE = (96, 64)
 
 
-def export(student: Student, pictures: Any, folder: Path, card: dict[str, str]) -> dict[str, str]:
-    """Write the profile, the network and the picture network into `folder`; return sha256 by file name.
+def export(
+    student: Student, pictures: Any, folder: Path, card: dict[str, str], *, profile: Path | None = None
+) -> dict[str, str]:
+    """Write the network and the picture network into `folder`, and their profile; return sha256 by file name.
 
     Args:
         student: trained weights.
         pictures: OpenVINO model of the picture network, see `picture_network`.
-        folder: output folder.
-        card: metadata on the training.
+        folder: where to.
+        card: entries of the metadata about the training.
+        profile: its file; by default it lies beside the others.
     """
     net, codes = student.net.eval(), student.codes.state_dict()
     # Weights ship as float16; export those, so that every runtime computes with the same numbers.
@@ -51,7 +55,7 @@ def export(student: Student, pictures: Any, folder: Path, card: dict[str, str]) 
     tensors |= {name: codes[name.removeprefix("codes.")].float() for name in CODES.values()}
     hashes = write_graph(model, tensors, folder, "mini2", {"format": FORMAT, "looks": json.dumps(LOOK_KEYS), **card})
     hashes |= write_graph(pictures, {}, folder, "picture", {"format": PICTURE_FORMAT, **PICTURE_CARD}, halves=False)
-    (folder / PROFILE).write_text(_profile(hashes, net.cfg))
+    (profile or folder / PROFILE).write_text(_profile(hashes, net.cfg))
     return hashes
 
 
@@ -76,12 +80,12 @@ def picture_network(teachers: Path) -> Any:
 
 
 def training_card(path: Path) -> dict[str, str]:
-    """Return the training record of a checkpoint, or of a file of `pack`, for the metadata of the exported one."""
+    """Return how far a checkpoint or an exported file was trained, for the metadata of the exported one."""
     if path.suffix == ".safetensors":
         told: dict[str, Any] = read_weights(path)[1]
     else:
         told = torch.load(path, map_location="cpu", weights_only=True)["progress"]
-    return {f"trained_{name}": str(value) for name, value in told.items() if name != "looks"}
+    return {TRAINED + name: str(value) for name, value in told.items()}
 
 
 def _profile(hashes: dict[str, str], cfg: Mini2Config) -> str:

@@ -7,6 +7,7 @@ start: commit, step, machine). The same command starts and resumes it; SIGTERM a
 from __future__ import annotations
 
 import csv
+import json
 import os
 import platform
 import signal
@@ -20,12 +21,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from vivace.errors import CheckpointError
+from vivace.models.mini2.load import FORMAT
 from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.runtime.exported.files import read_tensors
 from vivace.train.looks.batches import Batch, BatchSource
 from vivace.train.looks.features import Features, load_features
 from vivace.train.looks.losses import FEATURE_PX, Losses, feature_losses, picture_loss, temporal_loss
@@ -37,6 +39,10 @@ from vivace.train.processes import agreed, joined, moving_average, restoring, sa
 
 SAY_EVERY_STEPS = 20
 TABLE = "codes.table"
+PARTS = ("net.", "codes.")
+"""Prefixes of the trained tensors in an exported file."""
+TRAINED = "trained_"
+"""Prefix of the entries in the metadata of an exported file that describe its training."""
 CROP_EVERY = 3
 """Interval of batches of crops. The others are whole pictures: neural teachers normalise by statistics of the whole
 picture, so that a crop does not determine its colours."""
@@ -276,37 +282,20 @@ def _grow(state: dict[str, Any], old: tuple[str, ...]) -> None:
                 moments[name][i] = 0
 
 
-def write_weights(checkpoint: Path, path: Path) -> None:
-    """Write a checkpoint's moving average as bf16 safetensors: small, and enough to continue from."""
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"cannot read {checkpoint} ({error}); name the checkpoint.pt of a run") from error
-    progress = state["progress"]
-    metadata = {name: str(value) for name, value in progress.items()} | {"looks": "\n".join(state["looks"])}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.to(torch.bfloat16).contiguous() for k, v in state["ema"].items()}, path, metadata)
-    path.chmod(0o644)
-
-
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the weights that `write_weights` wrote, in float32, with rows for the current looks.
+    """Return the weights of an exported `mini2.safetensors` in float32, with the rows of today's looks, and its card.
 
     Raises:
         CheckpointError: it is missing, damaged, or something else.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = dict(file.metadata() or {})
-        weights = {k: v.float() for k, v in load_file(path).items()}
-        looks = tuple(metadata["looks"].split("\n"))
-    except (OSError, SafetensorError, KeyError) as error:
-        raise CheckpointError(f"cannot read {path} as weights of this network ({error})") from error
+    tensors, metadata = read_tensors(path, FORMAT)
+    weights = {
+        name: torch.from_numpy(np.array(value)).float() for name, value in tensors.items() if name.startswith(PARTS)
+    }
+    looks = tuple(json.loads(metadata["looks"]))
     if looks != LOOK_KEYS:
         grow_table(weights, TABLE, looks, LOOK_KEYS)
-    return weights, metadata
+    return weights, {key.removeprefix(TRAINED): value for key, value in metadata.items() if key.startswith(TRAINED)}
 
 
 # -- logs --------------------------------------------------------------------------------------------------------------

@@ -13,19 +13,19 @@ from torch import Tensor
 from vivace.errors import CheckpointError, UsageError
 from vivace.media.convert import cover
 from vivace.models.mini2.looks import LOOK_KEYS
-from vivace.models.mini2.textures import block_textures
 from vivace.train.clips import list_videos, read_evenly
+from vivace.train.looks.evaluate import stream
 from vivace.train.looks.fit import read_weights
-from vivace.train.looks.neural import CODE_NUMBERS, NeuralTeachers
-from vivace.train.looks.student import Student, step_numbers
-from vivace.train.looks.targets import FILTERED_FRAMES, FRAMES, Painter, Place, teacher_textures, window
+from vivace.train.looks.neural import NeuralTeachers
+from vivace.train.looks.student import Student
+from vivace.train.looks.targets import FILTERED_FRAMES, FRAMES, Painter, Place, teacher_textures
 
 CELL_PX = 192
 _PLACE = Place(0, 0, 0)
 
 
 def load_student(checkpoint: Path) -> Student:
-    """Return the averaged weights of a checkpoint, or of a file that `pack` wrote.
+    """Return the averaged weights of a checkpoint, or those of an exported `mini2.safetensors`.
 
     Raises:
         CheckpointError: it cannot be read, or is of another architecture.
@@ -40,19 +40,6 @@ def load_student(checkpoint: Path) -> Student:
     except (OSError, RuntimeError, KeyError) as error:
         raise CheckpointError(f"cannot read {checkpoint} as weights of this network ({error})") from error
     return student.eval()
-
-
-@torch.no_grad()
-def paint(student: Student, picture: Tensor, look: str, scale: int) -> Tensor:
-    """Return a picture `[3 s s]` in [0, 1] painted in a named look, in one step without history."""
-    side = picture.shape[-1]
-    textures = torch.from_numpy(block_textures(*window(_PLACE, side, scale), scale)).permute(2, 0, 1)[None]
-    source = (picture[None] * 255).round() / 128 - 1
-    code = student.code(torch.full((1, 2), LOOK_KEYS.index(look)), torch.zeros(1, CODE_NUMBERS), torch.ones(1))
-    zero = torch.zeros(1)
-    numbers = step_numbers(zero, torch.ones(1), torch.full((1,), float(np.log2(scale))), zero)
-    painted = student(source, torch.zeros_like(source), textures.float() / 128 - 1, code, numbers)
-    return ((painted[0] + 1) * (128 / 255)).clamp(0, 1)
 
 
 def write_sheet(
@@ -82,7 +69,7 @@ def write_sheet(
         above, below = [picture], [picture]
         for look in looks or LOOK_KEYS[1:]:
             above.append(painter.paint(look, picture.expand(FILTERED_FRAMES, -1, -1, -1), textures)[-1])
-            below.append(paint(student, picture, look, scale))
+            below.append(stream(student, picture[None], look, scale)[0])
         rows.extend(np.hstack([_cell(x) for x in row]) for row in (above, below))
     Image.fromarray(np.vstack(rows)).save(to)
 
