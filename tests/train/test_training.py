@@ -11,15 +11,16 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from media.clips import beep, write_clip
 from tolerance import near
-from vivace.errors import CheckpointError, SourceNotFoundError
+from vivace.errors import CheckpointError, SourceNotFoundError, SourceUnsupportedError
 from vivace.models.mini.checkpoint import load_net
 from vivace.models.mini.network import MiniNet
 from vivace.models.mini.weights import read_files
 from vivace.runtime.exported.openvino import OpenVinoNetwork
 from vivace.train import batches, targets
 from vivace.train.batches import BatchSource
-from vivace.train.clips import Segment, read_segments, sample_clip, scene_segments
+from vivace.train.clips import Segment, read_evenly, read_run, read_segments, sample_clip, scene_segments
 from vivace.train.export import example_inputs, export
 from vivace.train.losses import picture_loss, temporal_loss
 from vivace.train.mini import TrainConfig, rate, train
@@ -53,14 +54,37 @@ def small_torus(monkeypatch):
 def test_clips_are_read_from_video_and_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(SourceNotFoundError, match="no video"):
         read_segments(tmp_path)
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=24)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for rgb in segment(6).frames[:, :48, :64]:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")))
-        container.mux(stream.encode())
+    write_clip(tmp_path / "a.mp4", [np.ascontiguousarray(rgb) for rgb in segment(6).frames[:, :48, :64]])
     (found,) = read_segments(tmp_path, length=4)
     assert found.frames.shape == (4, 48, 64, 3)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_run_begins_anywhere_in_a_video_even_one_that_does_not_count_its_frames(tmp_path, name):
+    write_clip(tmp_path / name, [np.full((48, 64, 3), 8 * i, np.uint8) for i in range(25)])
+    runs = [read_run(tmp_path / name, np.random.default_rng(i), frames=3, max_side_px=64) for i in range(12)]
+    assert {run.shape for run in runs} == {(3, 48, 64, 3)}
+    begins = {round(float(run[0].mean()) / 8) for run in runs}
+    assert len(begins) > 5
+    assert max(begins) > 12
+
+
+def test_a_file_without_frames_is_named(tmp_path):
+    write_clip(tmp_path / "talk.mp4", [np.zeros((48, 64, 3), np.uint8)] * 2, sound=beep(0.2, at_s=0.05))
+    with av.open(str(tmp_path / "talk.mp4")) as film, av.open(str(tmp_path / "voice.mp4"), "w") as voice:
+        copy = voice.add_stream_from_template(film.streams.audio[0])
+        for packet in film.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = copy
+                voice.mux(packet)
+    (tmp_path / "talk.mp4").unlink()
+    for read in (
+        lambda: read_segments(tmp_path),
+        lambda: read_evenly(tmp_path / "voice.mp4", 2),
+        lambda: read_run(tmp_path / "voice.mp4", np.random.default_rng(0), frames=3, max_side_px=64),
+    ):
+        with pytest.raises(SourceUnsupportedError, match=r"voice\.mp4: it has no frames"):
+            read()
 
 
 def test_scenes_are_rendered_to_learn_from():

@@ -32,8 +32,6 @@ from vivace.show.updates import message_of
 from vivace.stream.automation import Course, Witness
 
 VERSION = 1
-MAX_LINE_CHARS = 64 * 1024 * 1024
-"""Longest line of a log: several pictures as addresses."""
 
 
 class Opening(Table):

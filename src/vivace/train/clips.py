@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vivace.errors import SourceNotFoundError
+from vivace.errors import SourceNotFoundError, SourceUnsupportedError
 from vivace.media.picture import PictureConverter
 from vivace.worlds import PAINTED, make_scene
 
@@ -48,6 +51,7 @@ def read_segments(
 
     Raises:
         SourceNotFoundError: there is no video there.
+        SourceUnsupportedError: one without frames.
     """
     paths = list_videos(folder)
     rng = np.random.default_rng(seed)
@@ -75,41 +79,63 @@ def list_videos(folder: Path) -> list[Path]:
 
 
 def read_evenly(path: Path, count: int, *, max_height: int = 512) -> list[NDArray[np.uint8]]:
-    """Return `count` frames of a video, `uint8 [h w 3]`, from evenly spaced moments of its first 600 frames."""
+    """Return `count` frames of a video, `uint8 [h w 3]`, from evenly spaced moments of its first 600 frames.
+
+    Raises:
+        SourceUnsupportedError: a video without frames.
+    """
     frames = _decode(path, max_height)
     return [frames[round((k + 0.5) * len(frames) / count - 0.5)] for k in range(count)]
 
 
 def read_run(path: Path, rng: np.random.Generator, *, frames: int, max_side_px: int) -> NDArray[np.uint8]:
-    """Return up to `frames` consecutive frames of a video from a random moment, `uint8 [t h w 3]`."""
+    """Return up to `frames` consecutive frames of a video from a random moment, `uint8 [t h w 3]`.
+
+    Raises:
+        SourceUnsupportedError: a video without frames.
+    """
     with av.open(str(path)) as container:
+        if not container.streams.video:
+            raise _without_frames(path)
         stream = container.streams.video[0]
-        total = stream.frames or 1
-        begin = int(rng.integers(0, max(1, total - frames + 1)))
-        run: list[NDArray[np.uint8]] = []
+        begin = int(rng.integers(0, max(1, _length(container, stream) - frames + 1)))
+        # The last ones that there are, where the length was estimated too large.
+        run = deque(islice(container.decode(stream), begin + frames), maxlen=frames)
+        if not run:
+            raise _without_frames(path)
         convert = PictureConverter()
-        for number, frame in enumerate(container.decode(stream)):
-            if number < begin:
-                continue
+        pictures: list[NDArray[np.uint8]] = []
+        for frame in run:
             ratio = min(1.0, max_side_px / max(frame.width, frame.height))
             convert.size = (round(frame.width * ratio / 2) * 2, round(frame.height * ratio / 2) * 2)
-            run.append(convert(frame).rgb)
-            if len(run) == frames:
-                break
-    return np.stack(run)
+            pictures.append(convert(frame).rgb)
+    return np.stack(pictures)
+
+
+def _length(container: Any, stream: Any) -> int:
+    """Return the frames of a video, estimated from its duration where the container does not count them (mkv, webm)."""
+    if stream.frames:
+        return int(stream.frames)
+    seconds = 0.0 if container.duration is None else container.duration / av.time_base
+    return round(seconds * float(stream.average_rate or 0))
 
 
 def _decode(path: Path, max_height: int, limit: int = 600) -> list[NDArray[np.uint8]]:
     frames: list[NDArray[np.uint8]] = []
     convert = PictureConverter()
     with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            ratio = min(1.0, max_height / frame.height)
-            convert.size = (round(frame.width * ratio / 2) * 2, round(frame.height * ratio / 2) * 2)
-            frames.append(convert(frame).rgb)
-            if len(frames) == limit:
-                break
+        if container.streams.video:
+            for frame in islice(container.decode(video=0), limit):
+                ratio = min(1.0, max_height / frame.height)
+                convert.size = (round(frame.width * ratio / 2) * 2, round(frame.height * ratio / 2) * 2)
+                frames.append(convert(frame).rgb)
+    if not frames:
+        raise _without_frames(path)
     return frames
+
+
+def _without_frames(path: Path) -> SourceUnsupportedError:
+    return SourceUnsupportedError(f"{path}: it has no frames; take it out of the folder")
 
 
 def sample_clip(segment: Segment, rng: np.random.Generator, *, frames: int, size: int, scale: float) -> Clip:

@@ -11,8 +11,6 @@ from vivace.checkpoints.profile import Profile, Style
 from vivace.checks import Table
 from vivace.errors import UsageError
 
-FRAMES_A_LATENT = 4
-
 
 class _Strict(Table):
     model_config = ConfigDict(strict=True)

@@ -78,7 +78,7 @@ def fit(cfg: FitConfig, *, report: Callable[[int], None] = lambda _step: None) -
             step = int(state["step"])
             ema.n_averaged.fill_(step)
     report(step)
-    saved, running = time.monotonic(), 0.0
+    saved, running, since = time.monotonic(), 0.0, step
     while step < cfg.steps:
         samples = source.draw(step, cfg.batch).to(device)
         torch.manual_seed(cfg.seed * 1_000_003 + step)
@@ -91,11 +91,11 @@ def fit(cfg: FitConfig, *, report: Callable[[int], None] = lambda _step: None) -
         optimiser.step()
         ema.update_parameters(net)
         step += 1
-        running += float(loss.detach()) / LOG_EVERY
+        running += float(loss.detach())
         if step % LOG_EVERY == 0:
             with (cfg.out / "log.jsonl").open("a") as log:
-                log.write(json.dumps({"step": step, "loss": round(running, 4)}) + "\n")
-            running = 0.0
+                log.write(json.dumps({"step": step, "loss": round(running / (step - since), 4)}) + "\n")
+            running, since = 0.0, step
             report(step)
         if step == cfg.steps or time.monotonic() - saved > SAVE_EVERY_S:
             weights = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema.module.state_dict()}
