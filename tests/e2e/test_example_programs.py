@@ -25,7 +25,6 @@ from e2e.browsers import CHROMIUM
 from e2e.studio import Studio
 from http_fakes import settings_for
 from live_server import LiveServer, live_server
-from mini2_folder import random_folder
 from patience import PATIENCE_S
 from vivace.cli import main
 from vivace.models.family import families
@@ -195,17 +194,16 @@ def test_the_notebook_runs_and_frames_show_as_pictures() -> None:
 
 
 def test_a_look_is_made_of_a_folder_of_pictures(tmp_path: Path) -> None:
-    model = random_folder(tmp_path / "model")
     (tmp_path / "pictures").mkdir()
     for number, level in enumerate((40, 200)):
         Image.fromarray(np.full((64, 64, 3), level, np.uint8)).save(tmp_path / "pictures" / f"{number}.png")
-    done = run("own_look.py", "pictures", "mine.look", "--model", model, folder=tmp_path)
+    done = run("own_look.py", "pictures", "mine.look", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "the mean of 2 pictures" in done.stdout
     look = open_look(tmp_path / "mine.look")
     assert (look.title, len(look.mixture.pictures)) == ("pictures", 1)
     (tmp_path / "empty").mkdir()
-    done = run("own_look.py", "empty", "mine.look", "--model", model, folder=tmp_path)
+    done = run("own_look.py", "empty", "mine.look", folder=tmp_path)
     assert "there are no pictures" in done.stderr
 
 

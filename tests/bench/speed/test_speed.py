@@ -125,11 +125,12 @@ def test_pace_gives_every_figure_of_a_size_and_energy_by_its_counter(tmp_path: P
     joules = iter(range(0, 10_000, 6))
     values, found = paced(tmp_path, cpu_ms_per_frame=lambda: 0.0, energy_j_per_frame=lambda: float(next(joules)))
     growth = {"cost_growth_pct_per_1000", "cpu_growth_pct_per_1000", "cost_late_over_early"}
-    network = {key for key in speed_metrics() if key.startswith(("model_", "unet_")) and "step" not in key}
+    network = {key for key in speed_metrics() if key.startswith(("model_", "unet_", "denoise_")) and "step" not in key}
     gpu = {"gpu_peak_allocated_mib", "gpu_peak_reserved_mib", "gpu_energy_j_per_frame"}
     compiled = {"start_compile_s", "start_record_s"}
     elsewhere = {*growth, *network, *gpu, *compiled, "anchor_step_ms", "times_plain", "matrix_tflops", "sessions_held"}
     elsewhere |= {"memory_growth_mib_per_1000", "overhead_ms_per_frame"}
+    elsewhere |= {"weights_and_ring_mib", "peak_over_weights_and_ring"}
     assert values.keys() == speed_metrics().keys() - elsewhere
     assert values["energy_j_per_frame"].value == pytest.approx(3.0)  # 6 J in stretches of 2 frames
     assert len(values["energy_j_per_frame"].blocks) == 10

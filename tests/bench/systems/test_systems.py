@@ -155,6 +155,9 @@ class AbleModel(FakeModel):
     def restore(self, state, memory) -> None:
         state.memory[...] = memory["memory"]
 
+    def places_at(self, rgb, x, y):
+        return ("person",)
+
 
 ABILITIES = [kind for kind in vars(base).values() if getattr(kind, "_is_runtime_protocol", False)]
 
