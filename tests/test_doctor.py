@@ -130,3 +130,10 @@ def test_large_models_say_what_is_there_and_how_to_get_the_rest(
     assert "not installed: diffusers" in check.found
     assert check.state == "limited"
     assert "pip install '.[gpu]'" in check.remedy
+
+
+def test_a_remedy_is_printed_as_it_is_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor._print([doctor.Check("gpu", "missing", "torch [cpu]", "install the extra: pip install '.[gpu]'")])
+    said = capsys.readouterr().out
+    assert "torch [cpu]" in said
+    assert "pip install '.[gpu]'" in said

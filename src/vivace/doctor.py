@@ -261,6 +261,7 @@ def doctor_command(*, as_json: bool) -> int:
 
 def _print(checks: list[Check]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     marks = {"ok": "[green]ok[/]", "limited": "[yellow]limited[/]", "missing": "[red]missing[/]"}
@@ -268,9 +269,9 @@ def _print(checks: list[Check]) -> None:
     for column in ("name", "state", "found"):
         table.add_column(column, no_wrap=column != "found")
     for check in checks:
-        table.add_row(check.name, marks[check.state], check.found)
+        table.add_row(check.name, marks[check.state], escape(check.found))
         if check.remedy:
-            table.add_row("", "", f"[dim]→ {check.remedy}[/]")
+            table.add_row("", "", f"[dim]→ {escape(check.remedy)}[/]")
     Console().print(table)
 
 

@@ -80,4 +80,6 @@ def test_a_model_without_looks_says_so(tmp_path: Path, capsys: pytest.CaptureFix
     assert main([*RUN, "--look", look, "-p", "oil", "-o", "null"]) == 2
     assert "give one of the two" in capsys.readouterr().err
     assert main([*RUN, "--style-image", look, "-p", "oil", "-o", "null"]) == 2
-    assert "style_image" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "style_image" in said
+    assert "mini2 has one" in said

@@ -72,7 +72,8 @@ def test_a_server_speaks_https_and_nothing_else(tmp_path: Path) -> None:
             assert (await session.update(prompt="red")).applied == ["prompt"]
         for other in (url, url.replace("https", "http")):
             async with vivace.client.connect(other) as client:
-                with pytest.raises(ServerUnreachableError):
+                said = "certificate is not trusted here; give `tls`" if other == url else "is `vivace serve` running"
+                with pytest.raises(ServerUnreachableError, match=said):
                     await client.quota()
 
     with live_server(tls=used) as server:
@@ -169,6 +170,8 @@ def test_a_certificate_of_our_own_is_for_what_the_machine_is_called_and_nobody_e
 
 
 def test_it_is_kept_while_it_is_good_and_made_anew_when_not(state: Path) -> None:
+    announced = settings_for(tls_self_signed=True, token_secret=SECRET, announced_address="203.0.113.7")
+    assert "203.0.113.7" in tls._names(announced)
     first = self_signed("0.0.0.0")
     assert self_signed("0.0.0.0", NOW + timedelta(days=360)).leaf == first.leaf
     assert self_signed("127.0.0.1").leaf == first.leaf, "it is for more than is asked"
@@ -211,14 +214,14 @@ def test_where_a_server_is_found(host: str, expected: list[str]) -> None:
 def test_the_start_says_what_to_open_and_what_the_browser_will_say() -> None:
     settings = settings_for(host="0.0.0.0", token_secret=SECRET)
     made = self_signed("0.0.0.0")
-    said = main._where(settings, 8787, made)
+    said = main.where(settings, 8787, made)
     assert re.search(r"^Vivace is at https://192\.0\.2\.7:8787 .*\n +or https://127\.0\.0\.1:8787$", said, re.M)
     assert str(made.certificate_path) in said
     fingerprint = hashlib.sha256(made.leaf.public_bytes(serialization.Encoding.DER)).digest().hex(":").upper()
     assert f"\n  {fingerprint}\n" in said
     assert "http://" not in said
-    plain = main._where(settings, 8787, None)
+    plain = main.where(settings, 8787, None)
     assert "--tls-self-signed" in plain
     assert "https://" not in plain
-    assert "--tls" not in main._where(settings_for(), 8787, None), "a browser on this machine gives a camera"
-    assert "https://[2001:db8::7]:8787" in main._where(settings_for(host="::", token_secret=SECRET), 8787, made)
+    assert "--tls" not in main.where(settings_for(), 8787, None), "a browser on this machine gives a camera"
+    assert "https://[2001:db8::7]:8787" in main.where(settings_for(host="::", token_secret=SECRET), 8787, made)

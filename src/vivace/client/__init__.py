@@ -15,8 +15,13 @@ Needs the extra `serve`: `pip install '.[serve]'` in the folder of Vivace's sour
 
 from __future__ import annotations
 
-from vivace.client.api import ServerError, ServerUnreachableError
-from vivace.client.control import ClientSession
-from vivace.client.http import Client, connect
+from vivace.errors import install_extra
+
+try:
+    from vivace.client.api import ServerError, ServerUnreachableError
+    from vivace.client.control import ClientSession
+    from vivace.client.http import Client, connect
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(f"vivace.client needs {error.name}; {install_extra('serve')}", name=error.name) from error
 
 __all__ = ["Client", "ClientSession", "ServerError", "ServerUnreachableError", "connect"]

@@ -125,10 +125,13 @@ class Client:
         try:
             answer = await self._http.request(method, path, **what)
         except httpx2.TransportError as error:
-            raise ServerUnreachableError(
-                f"{self.url} does not answer ({str(error) or type(error).__name__}); is `vivace serve` running there?",
-                code="unreachable",
-            ) from error
+            why = str(error) or type(error).__name__
+            remedy = (
+                "its certificate is not trusted here; give `tls`, an SSL context that trusts the file it names at start"
+                if "CERTIFICATE_VERIFY_FAILED" in why
+                else "is `vivace serve` running there?"
+            )
+            raise ServerUnreachableError(f"{self.url} does not answer ({why}); {remedy}", code="unreachable") from error
         if answer.is_success:
             return answer
         raise _refusal(answer)

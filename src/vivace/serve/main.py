@@ -202,5 +202,7 @@ def where(settings: ServeSettings, port: int, tls: Tls | None) -> str:
         lines += ["Over http, browsers give a page no camera but on this machine: --tls-self-signed makes it https."]
     lines += [f"Loading {settings.default_model}..."]
     if settings.token_secret is not None:
-        lines += ["Clients need a token: vivace serve token --scope publish --expires 1h"]
+        lines += [
+            "Clients need a token: vivace serve token --scope publish --expires 1h (and --config, if the server has it)"
+        ]
     return "\n".join(lines)

@@ -61,8 +61,8 @@ def token_secret(*, file: Path | None = None, environ: Mapping[str, str] = os.en
     found = {**({} if file is None else _read_file(file)), **_read_environment(environ)}.get("token_secret")
     if not isinstance(found, str) or not found:
         raise UsageError(
-            f"{ENV_PREFIX}TOKEN_SECRET is not set; give the server and this command the same: "
-            f"export {ENV_PREFIX}TOKEN_SECRET=$(vivace serve secret)"
+            "there is no token secret; where it stands in the server's settings file, give that, --config vivace.toml; "
+            f"else give the server and this command the same: export {ENV_PREFIX}TOKEN_SECRET=$(vivace serve secret)"
         )
     return found
 

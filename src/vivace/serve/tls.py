@@ -72,7 +72,7 @@ def open_tls(settings: ServeSettings, now: datetime | None = None) -> Tls | None
     if settings.tls_self_signed:
         if given is not None or key is not None:
             raise UsageError("--tls-self-signed makes a certificate, and --tls-cert brings one; give one of them")
-        return _self_signed(state_folder() / "self-signed.pem", _names(settings.host), now)
+        return _self_signed(state_folder() / "self-signed.pem", _names(settings), now)
     if given is not None:
         return _checked(given, key or given, now)
     if key is not None:
@@ -126,10 +126,12 @@ def _certificate(key: ec.EllipticCurvePrivateKey, names: Collection[str], now: d
     )
 
 
-def _names(host: str) -> list[str]:
+def _names(settings: ServeSettings) -> list[str]:
     """Return the names and addresses that a certificate of this machine is for."""
     machine = socket.gethostname().lower()
-    wanted = [*reachable_hosts(host), "localhost", "127.0.0.1", "::1", machine, f"{machine.partition('.')[0]}.local"]
+    announced = [] if settings.announced_address is None else [settings.announced_address]
+    wanted = [*reachable_hosts(settings.host), *announced, "localhost", "127.0.0.1", "::1"]
+    wanted += [machine, f"{machine.partition('.')[0]}.local"]
     return [each for each in dict.fromkeys(map(str.lower, wanted)) if _is_address(each) or _HOST_NAME.fullmatch(each)]
 
 

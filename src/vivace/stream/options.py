@@ -125,4 +125,6 @@ def _no_such(name: object, spec: ModelSpec, known: Mapping[str, ControlSpec]) ->
     family = families().get(spec.family)
     if family is not None and any(name == control.name for control in family.loading):
         return ControlError(f"{name} is settled when the model is loaded: load it with {name}, or leave it out")
-    return unknown(name, spec.name, known, "option")
+    refusal = unknown(name, spec.name, known, "option")
+    has_it = [each.name for each in families().values() if any(name == own.name for own in each.controls)]
+    return ControlError(f"{refusal}; {' and '.join(has_it)} has one") if has_it else refusal

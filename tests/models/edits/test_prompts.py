@@ -35,6 +35,12 @@ def test_a_look_that_only_mini2_has_is_said_to_be_there(text: str, looks: str | 
     assert prompt.message.endswith(f" The model mini2 paints {looks}.") == (looks is not None)
 
 
+def test_a_look_that_is_left_out_is_said() -> None:
+    prompt = encode("half stained glass, half ink", TEXT.encode)
+    assert prompt.known
+    assert prompt.message.endswith(" Stained glass is left out. The model mini2 paints stained glass.")
+
+
 @pytest.mark.parametrize(
     ("text", "style", "places"),
     [

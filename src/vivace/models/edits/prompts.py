@@ -61,7 +61,7 @@ def encode(text: str, paint: Encode) -> Prompt:
     request = None if is_saved_look(text) else read_request(text)
     reading = Reading() if request is None else request.reading
     whole_picture = paint(text)
-    message = whole_picture.message + _painted_by_mini2(whole_picture, reading)
+    message = whole_picture.message + _left_to_mini2(whole_picture, reading, paint)
     plain = replace(whole_picture, embeds=whole(whole_picture.embeds), message=message)
     if request is not None and request.reason in _ELSEWHERE and reading.confidence >= _SURE:
         return _elsewhere(plain, [_TITLES[key] for key, _ in request.near()], paint)
@@ -75,12 +75,14 @@ def encode(text: str, paint: Encode) -> Prompt:
         return replace(plain, known=False, confidence=reading.confidence, matches=near, message=message, edits=edits)
 
 
-def _painted_by_mini2(prompt: Prompt, reading: Reading) -> str:
-    """Return a sentence that names `mini2` where a request is of its looks and this model has not got them."""
-    looks = sorted({key for edit in reading.edits if edit.action == "look" for key in edit.what} & _TITLES.keys())
-    if prompt.known or not looks or reading.confidence < _SURE:
+def _left_to_mini2(prompt: Prompt, reading: Reading, paint: Encode) -> str:
+    """Return a sentence that names `mini2` where a request names looks that this model does not have, else nothing."""
+    looks = {key for edit in reading.edits if edit.action == "look" for key in edit.what} & _TITLES.keys()
+    missing = sorted(_TITLES[key] for key in looks if not paint(_TITLES[key]).known)
+    if not missing or reading.confidence < _SURE:
         return ""
-    return f" The model mini2 paints {_listed([_TITLES[key] for key in looks])}."
+    left_out = f" {_listed(missing).capitalize()} is left out." if prompt.known else ""
+    return f"{left_out} The model mini2 paints {_listed(missing)}."
 
 
 def _elsewhere(plain: Prompt, near: Sequence[str], paint: Encode) -> Prompt:
@@ -137,7 +139,7 @@ def _said(edit: Edit, styles: tuple[str, ...] = ()) -> PromptEdit:
 def _look_of(edit: Edit, paint: Encode) -> Prompt:
     look = paint(" and ".join(_TITLES[key] for key in sorted(edit.what)))
     if not look.known:
-        raise _NotServedError(look.message + _painted_by_mini2(look, Reading((edit,))), look.matches)
+        raise _NotServedError(look.message + _left_to_mini2(look, Reading((edit,)), paint), look.matches)
     return look
 
 
