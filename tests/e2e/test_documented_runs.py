@@ -99,6 +99,7 @@ FAST = {
     "vivace serve settings": None,
     "vivace serve token --scope publish": None,
     "vivace serve token --scope publish --expires 1h": None,
+    "vivace serve token --scope publish --config vivace.toml": None,
     "vivace serve token --scope view --expires 15m --session ID": None,
 }
 """Commands as shown, and as run here where that differs."""
