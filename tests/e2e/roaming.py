@@ -84,7 +84,7 @@ class Roaming:
 
     def through(self, factory: PeerFactory) -> PeerFactory:
         """Return a factory of peers whose packets pass the network that is current when they are made."""
-        return lambda session, role: _Roamer(self, factory(session, role))
+        return lambda session, role, **more: _Roamer(self, factory(session, role, **more))
 
     def leave(self, *, udp_only: bool = False) -> None:
         """Leave the network; there is none until `join`. Or lose only the packets over UDP."""
