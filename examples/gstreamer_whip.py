@@ -10,7 +10,7 @@ the test picture, such as "v4l2src ! videoconvert". A token goes into the addres
 
 from __future__ import annotations
 
-import contextlib
+import signal
 import sys
 import urllib.error
 import urllib.request
@@ -97,11 +97,13 @@ class Publisher:
         self.pipeline.set_state(Gst.State.PLAYING)
         if seconds:
             GLib.timeout_add(round(1000 * seconds), self.loop.quit)
-        with contextlib.suppress(KeyboardInterrupt):
-            self.loop.run()
-        self.pipeline.set_state(Gst.State.NULL)
+        # Handlers of GLib's own: a shell has its background jobs ignore SIGINT, and Python leaves it at that.
+        for each in (signal.SIGINT, signal.SIGTERM):
+            GLib.unix_signal_add(GLib.PRIORITY_HIGH, each, self.loop.quit)
+        self.loop.run()
         if self.resource is not None:
             urllib.request.urlopen(urllib.request.Request(self.resource, method="DELETE"), timeout=20).close()
+        self.pipeline.set_state(Gst.State.NULL)
         return int(self.failed)
 
 

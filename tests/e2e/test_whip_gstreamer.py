@@ -69,10 +69,7 @@ def test_webrtcbin_publishes_by_whip(monkeypatch: pytest.MonkeyPatch) -> None:
         try:
             asyncio.run(asyncio.wait_for(painted_red(server, process), PATIENCE_S))
             process.send_signal(signal.SIGINT)
-            try:
-                said, _ = process.communicate(timeout=PATIENCE_S / 2)
-            except subprocess.TimeoutExpired:
-                pytest.xfail("webrtcbin did not end when it was told to, as seen once: all before that has passed")
+            said, _ = process.communicate(timeout=PATIENCE_S)
         finally:
             process.kill()
             process.communicate()
