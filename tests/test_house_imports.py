@@ -104,7 +104,7 @@ HEAVY: dict[str, set[str]] = {
 }
 
 # These stand above everything and must cost nothing to import.
-LIGHT = ("vivace", "vivace.errors", "vivace.redaction", "vivace.settings", "vivace.cli")
+LIGHT = ("vivace", "vivace.errors", "vivace.redaction", "vivace.settings", "vivace.cli", "vivace.cli.app")
 
 
 def room_of(module: str) -> str:

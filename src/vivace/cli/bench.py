@@ -25,9 +25,9 @@ from vivace.cli.bench_options import (
     subject_of,
     watermark_options,
 )
+from vivace.cli.extras import need_serve_extra
 from vivace.cli.loading import LoadFlags
 from vivace.cli.options import whole
-from vivace.cli.serve import need_serve_extra
 from vivace.settings import Settings
 
 BENCH_HELP = """\

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
+from vivace.cli.extras import need_serve_extra
 from vivace.cli.loading import LoadFlags
 from vivace.cli.options import parse_size, whole
-from vivace.cli.serve import need_serve_extra
 from vivace.errors import UsageError
 from vivace.settings import Settings
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from vivace.cli.serve import need_serve_extra
+from vivace.cli.extras import need_serve_extra
 
 if TYPE_CHECKING:
     from vivace.cluster.records import WorkerState

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import threading
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from cyclopts import App, Group, Parameter
 
 from vivace.cli.cluster_options import ClusterFlags
+from vivace.cli.extras import need_serve_extra
 from vivace.cli.loading import MODEL, LoadFlags
 from vivace.cli.marking import MarkFlags
 from vivace.cli.moderation import ModerationFlags
 from vivace.cli.options import whole
-from vivace.errors import BackendUnavailableError, UsageError, install_extra
+from vivace.errors import UsageError
 from vivace.serve.settings import ServeSettings, flag_of
 from vivace.serve.settings_sources import read_settings, token_secret
 from vivace.serve.settings_text import as_toml, words, written
@@ -37,9 +37,6 @@ Examples:
 """
 
 LOCAL_RECORDINGS = Path("vivace-recordings")
-
-NEEDED = ("fastapi", "uvicorn", "aiortc", "prometheus_client", "websockets", "httpx2", "jwt")
-"""Modules of the serve extra."""
 
 CONFIG = Parameter(help="A settings file (TOML); flags and the environment go before it.")
 """Help of `--config`."""
@@ -207,12 +204,3 @@ def _marking(flags: MarkFlags, settings: Settings) -> dict[str, Any]:
         "sign_key": flags.sign_key,
         "sign_command": flags.sign_command,
     }
-
-
-def need_serve_extra(what: str = "the server") -> None:
-    """Raise BackendUnavailableError where the packages of the `serve` extra are not installed."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise BackendUnavailableError(
-            f"{what} needs {', '.join(missing)}, which the base install leaves out; {install_extra('serve')}"
-        )
