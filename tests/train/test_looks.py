@@ -16,11 +16,11 @@ from torch import Tensor
 
 from media.clips import write_clip
 from mini2_folder import TINY, random_folder
-from vivace.errors import CheckpointError, SourceNotFoundError, SourceUnsupportedError
+from vivace.errors import CheckpointError, SourceNotFoundError, SourceUnsupportedError, UsageError
 from vivace.models.mini2.config import Mini2Config
 from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.train.clips import Segment
-from vivace.train.looks import packages
+from vivace.train.looks import commands, packages
 from vivace.train.looks.batches import BatchSource, is_invented
 from vivace.train.looks.commands import SHIPPED
 from vivace.train.looks.computed import COMPUTED
@@ -465,6 +465,24 @@ def test_a_run_without_a_checkpoint_begins_from_exported_weights(tmp_path: Path)
     exported.write_bytes(exported.read_bytes()[:100])
     with pytest.raises(CheckpointError):
         read_weights(exported)
+
+
+def test_a_run_whose_targets_are_baked_trains_at_once(
+    data: Path, targets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[FitConfig] = []
+    monkeypatch.setattr(commands, "train_in_processes", lambda fit, cfg, processes: begun.append(cfg))
+    (tmp_path / "targets").symlink_to(targets)
+    commands.run(data, teachers=tmp_path, out=tmp_path, shards=1)
+    assert [(cfg.out, cfg.start) for cfg in begun] == [(tmp_path, SHIPPED)]
+
+
+def test_a_look_that_cannot_be_judged_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    for look in ("picture", "source", "oils"):
+        with pytest.raises(UsageError, match=f"there is no look '{look}'"):
+            commands.evaluate(tmp_path, teachers=tmp_path, out=tmp_path, look=[look])
+        with pytest.raises(UsageError, match=f"there is no look '{look}'"):
+            commands.sheet(tmp_path, teachers=tmp_path, out=tmp_path, look=[look])
 
 
 def test_the_shipped_weights_fit_the_network() -> None:

@@ -81,15 +81,15 @@ def run(
     if any(not is_baked(shard_path(out / "targets", n)) for n in range(shards)):
         words = ["bake", str(data), "--teachers", str(teachers), "--out", str(out), "--shards", str(shards)]
         baker = subprocess.Popen([sys.executable, "-m", "vivace", "train", "looks", *words])
-        cfg = FitConfig(
-            out,
-            teachers,
-            start=start or SHIPPED,
-            steps=steps,
-            cool_down=cool_down,
-            pairs=pairs,
-            learning_rate=learning_rate,
-        )
+    cfg = FitConfig(
+        out,
+        teachers,
+        start=start or SHIPPED,
+        steps=steps,
+        cool_down=cool_down,
+        pairs=pairs,
+        learning_rate=learning_rate,
+    )
     try:
         train_in_processes(fit, cfg, processes)
     finally:
@@ -133,7 +133,7 @@ def retire(*looks: str, out: Out = Path("runs/mini2")) -> None:
     looks
         Keys of the looks.
     """
-    chosen = _known(looks)
+    chosen = _known(looks, (*LOOK_KEYS, PICTURE))
     paths = sorted((out / "targets").glob("looks-*.safetensors"))
     for path in paths:
         retire_in(path, frozenset(chosen))
@@ -212,7 +212,7 @@ def sheet(
     """
     from vivace.train.looks.sheet import write_sheet
 
-    write_sheet(clips, teachers, out / "checkpoint.pt", to, side=size, looks=tuple(look or ()))
+    write_sheet(clips, teachers, out / "checkpoint.pt", to, side=size, looks=_known(look or LOOK_KEYS[1:]))
     console.print(f"{to}")
 
 
@@ -251,8 +251,8 @@ def evaluate(
     Console().print(table)
 
 
-def _known(looks: Sequence[str]) -> Sequence[str]:
-    """Return keys of looks; raises UsageError for one that is not there."""
-    if unknown := sorted({*looks} - {*LOOK_KEYS, PICTURE}):
-        raise UsageError(f"there is no look {unknown[0]!r}; there are {', '.join(LOOK_KEYS)}, and {PICTURE}")
+def _known(looks: Sequence[str], keys: Sequence[str] = LOOK_KEYS[1:]) -> Sequence[str]:
+    """Return looks, after checking that all are among `keys`; raises UsageError for one that is not."""
+    if unknown := sorted({*looks} - {*keys}):
+        raise UsageError(f"there is no look {unknown[0]!r}; there are {', '.join(keys)}")
     return looks
