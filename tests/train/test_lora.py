@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def mean_loss(model: WanModel, examples: list[Path], profile: WanProfile) -> flo
     return float(torch.stack(losses).detach().mean())
 
 
-def test_clips_are_cut_into_examples_and_encoded_once(folder: Path) -> None:
+def test_clips_are_cut_into_examples_and_encoded_once(folder: Path, tmp_path: Path) -> None:
     _, model, found = examples_of(folder, "self-forcing", "clips", 3)
     assert [path.name for path in found] == ["walk-0.safetensors", "walk-1.safetensors"], "9 frames each, of 22"
     example = Example.read(found[1], CPU)
@@ -86,6 +87,11 @@ def test_clips_are_cut_into_examples_and_encoded_once(folder: Path) -> None:
         encode_clips(folder / "clips", model.components, folder / "x", size=(64, 64), latents=3, prompt=None)
     with pytest.raises(UsageError, match="fewer than the 49 frames"):
         encode_clips(folder / "clips", model.components, folder / "x", size=(64, 64), latents=13, prompt="ink")
+    with wave.open(str(tmp_path / "sound.mp4"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", "NONE"))
+        file.writeframes(bytes(8000))
+    with pytest.raises(UsageError, match=r"sound\.mp4 has fewer than the 9 frames"):
+        encode_clips(tmp_path, model.components, tmp_path / "x", size=(64, 64), latents=3, prompt="ink")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ the result, `NAME.source.mp4` the source.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,15 +118,10 @@ def _encode(components: Components, rgb: NDArray[np.uint8]) -> Tensor:
 
 def pieces_of(path: Path, size: Size, frames: int) -> Iterator[NDArray[np.uint8]]:
     """Yield consecutive pieces of `frames` frames `uint8 [t h w 3]` of a video, scaled and cut to `size`."""
-    width, height = size
-    convert, run = PictureConverter(), []
+    convert, run = PictureConverter(size=size), []
     with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            ratio = max(width / frame.width, height / frame.height)
-            convert.size = (2 * math.ceil(frame.width * ratio / 2), 2 * math.ceil(frame.height * ratio / 2))
-            rgb = convert(frame).rgb
-            top, left = (rgb.shape[0] - height) // 2, (rgb.shape[1] - width) // 2
-            run.append(rgb[top : top + height, left : left + width])
+        for frame in container.decode(video=0) if container.streams.video else ():
+            run.append(convert(frame).rgb)
             if len(run) == frames:
                 yield np.stack(run)
                 run = []
