@@ -58,7 +58,7 @@ def load(
 
         network = OpenVinoNetwork(files.graph, files.constants, threads=threads, f32=options.precision == "f32")
     else:
-        network = _eager(files, _config(profile), threads)
+        network = _eager(files, profile.widths(Mini2Config, "body"), threads)
     check_precision(options, network.info)
 
     return EditingModel(Mini2Model(network, codes, PictureReader(folder)))
@@ -75,15 +75,6 @@ def _codes(files: GraphFiles, folder: Path) -> Codes:
     except KeyError as error:
         raise CheckpointError(f"{folder / 'mini2.safetensors'} lacks {error}; export the model again") from error
     return Codes(**found)
-
-
-def _config(profile: Profile) -> Mini2Config:
-    told = profile.network.get("body", {})
-    widths: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
-    try:
-        return Mini2Config(**widths)
-    except TypeError as error:
-        raise CheckpointError(f"the network of profile {profile.name!r} is of another model: {error}") from error
 
 
 def _eager(files: GraphFiles, cfg: Mini2Config, threads: int | None) -> Any:
