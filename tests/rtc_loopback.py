@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class FakeSession:
         self.updates: list[Controls] = []
         self.network: list[Any] = []
         self.sent: list[FakeOut] = []
-        self.touched = 0
+        self.presence = SimpleNamespace(touch=lambda: None)
         self.on_push: Callable[[FakeOut], None] = self.publish
         self.fails: Exception | None = None
         self.next_size: tuple[int, int] | None = None
@@ -97,9 +98,6 @@ class FakeSession:
 
     def report_sent(self, frame: FakeOut, sent_s: float | None = None) -> None:
         self.sent.append(frame)
-
-    def touch(self) -> None:
-        self.touched += 1
 
     def report_presented(self, presented: Any) -> None: ...
 

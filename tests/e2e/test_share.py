@@ -62,7 +62,7 @@ def streaming(server: LiveServer, prompt: str = "red") -> Iterator[LiveSession]:
 
     def publish() -> None:
         while not stop.wait(1 / 15):
-            session.touch()
+            session.presence.touch()
             session.push(grey(GREY, SIZE))
 
     thread = threading.Thread(target=publish, name="publisher")

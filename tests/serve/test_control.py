@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -414,9 +415,7 @@ class Quiet:
     """Session without requests."""
 
     id = "quiet"
-
-    def touch(self) -> None:
-        pass
+    presence = SimpleNamespace(touch=lambda: None)
 
 
 def conversation(per_s: float = 10, max_bytes: int = 1_000) -> tuple[Conversation, list[Any], FakeClock]:

@@ -148,7 +148,7 @@ async def test_a_client_that_is_silent_is_absent_may_come_back_and_is_ended_afte
     async with running_manager(clock=clock, heartbeat_s=10, grace_s=20) as manager:
         session = manager.open_session(client="ada")
         clock.advance(9)
-        session.touch()
+        session.presence.touch()
         clock.advance(9)
         manager.tick()
         assert (session.state, manager.snapshot().absent) == ("live", 0)

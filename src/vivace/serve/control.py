@@ -113,7 +113,7 @@ class Conversation:
             await self._error(_id_of(text), "invalid", describe_invalid(error.errors())[:500])
             return True
         if not self._guest:
-            self._session.touch()
+            self._session.presence.touch()
         try:
             return await self._carry_out(message)
         except VivaceError as error:

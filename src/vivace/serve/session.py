@@ -2,7 +2,7 @@
 
 | who | does |
 |---|---|
-| a transport, any thread | `push`, `touch`, `report_…` |
+| a transport, any thread | `push`, `presence`, `report_…` |
 | the event loop | `subscribe`, `events`, `update`, `recorder`, `end` |
 | the opener's thread | opens the model for the first frame's shape |
 | the engine's thread | `_paint` |
@@ -21,11 +21,10 @@ from threading import Lock
 from typing import Any, Literal
 
 from vivace import messages
-from vivace.errors import ControlError, SessionClosedError, VivaceError
+from vivace.errors import SessionClosedError, VivaceError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.live_sound import SoundPacket
 from vivace.media.size import Size
-from vivace.models.base import PicksPlaces
 from vivace.models.capacity import out_of_memory, ran_out_of_memory
 from vivace.serve.context import SessionContext
 from vivace.serve.dynamic_size import DynamicSize
@@ -354,19 +353,9 @@ class LiveSession:
         return self._record.model_copy(update={"links": self.links.tokens})
 
     async def places_at(self, x: float, y: float) -> tuple[str, ...]:
-        """Return the places at a point of the newest source picture, shares of its width and height, likeliest first.
-
-        Raises:
-            ControlError: the model knows no places, or there is no picture yet.
-        """
-        model, newest = self.served.model, self.newest
-        if not isinstance(model, PicksPlaces):
-            raise ControlError(f"{self.model} paints whole pictures; nothing in them can be picked")
-        if newest is None or newest.source_rgb is None:
-            raise ControlError("there is no picture yet to pick a place in; try again when there is one")
-        height, width, _ = newest.source_rgb.shape
-        at = min(int(x * width), width - 1), min(int(y * height), height - 1)
-        return await asyncio.to_thread(model.places_at, newest.source_rgb, *at)
+        """Return the places at a point of the newest source picture, see `SessionSteering.places_at`."""
+        newest = None if self.newest is None else self.newest.source_rgb
+        return await asyncio.to_thread(self._steering.places_at, newest, x, y)
 
     # Events and reports
 
@@ -454,10 +443,6 @@ class LiveSession:
     def control_channels(self) -> int:
         """Number of listeners to its events: who steers it."""
         return self._fanout.listeners
-
-    def touch(self) -> None:
-        """The client is there; say so every few seconds where no connection stands."""
-        self.presence.touch()
 
     def attach(self) -> Callable[[float], None]:
         """A connection of the client's stands, a sign of life as long as it does; call what is returned at its end."""

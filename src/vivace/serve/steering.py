@@ -13,9 +13,10 @@ from threading import Lock
 from typing import Any
 
 from vivace import messages
-from vivace.errors import PolicyError, UnknownPromptError, VivaceError
+from vivace.errors import ControlError, PolicyError, UnknownPromptError, VivaceError
+from vivace.media.frame import Rgb
 from vivace.media.size import Size
-from vivace.models.base import ModelSpec, StreamModel
+from vivace.models.base import ModelSpec, PicksPlaces, StreamModel
 from vivace.models.controls import PICTURES
 from vivace.serve.limits import SharedOptionError
 from vivace.serve.served_model import ServedModel
@@ -108,6 +109,20 @@ class SessionSteering:
     def controls(self) -> Controls:
         """Controls in force."""
         return self._board.controls
+
+    def places_at(self, rgb: Rgb | None, x: float, y: float) -> tuple[str, ...]:
+        """Return the places at a point of a picture, shares of its width and height, the likeliest first. Takes time.
+
+        Raises:
+            ControlError: the model knows no places, or there is no picture yet.
+        """
+        model = self._served.model
+        if not isinstance(model, PicksPlaces):
+            raise ControlError(f"{self._served.name} paints whole pictures; nothing in them can be picked")
+        if rgb is None:
+            raise ControlError("there is no picture yet to pick a place in; try again when there is one")
+        height, width, _ = rgb.shape
+        return model.places_at(rgb, min(int(x * width), width - 1), min(int(y * height), height - 1))
 
     def update(self, controls: messages.Controls, request_id: str | None, arrived_s: float) -> messages.Ack:
         """Change controls and answer; what cannot be done is refused as a whole, with the reason. Takes its time."""
