@@ -41,6 +41,12 @@ def nothing_wrong(studio: Studio) -> None:
     assert studio.errors == []
 
 
+def answer_in_reverse(route: Any) -> None:
+    """Answer as a gateway does, which lists by worker: a new session may come before older ones."""
+    answer = route.fetch()
+    route.fulfill(response=answer, json={"sessions": answer.json()["sessions"][::-1]})
+
+
 def test_an_operator_sees_sessions_and_ends_one(server: LiveServer, browser: Any) -> None:
     token = make_token(SECRET, frozenset({"admin"}), expires_s=600, now_s=time.time())
     first, second = (server.manager.open_session(client=f"token:{name}") for name in ("ada", "bob"))
@@ -60,6 +66,12 @@ def test_an_operator_sees_sessions_and_ends_one(server: LiveServer, browser: Any
             (True, True),
             (True, True),
         ]
+        page.route("**/v1/sessions", answer_in_reverse)
+        for _ in range(2):  # the second is asked for when the first is shown
+            with page.expect_response("**/v1/sessions"):
+                pass
+        page.unroute("**/v1/sessions")
+        assert "token:ada" in page.inner_text(f"tr[data-id='{first.id}']"), "its button ends what its row says"
         nothing_wrong(studio)
         page.click(f"tr[data-id='{first.id}'] button")
         page.wait_for_selector(f"tr[data-id='{first.id}']", state="detached")

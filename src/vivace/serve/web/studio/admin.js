@@ -51,16 +51,16 @@ async function look() {
   }
 }
 
-/** Write the rows anew, but for those that stay: a button that has the focus keeps it. */
+/** Write a row for each session, new ones last; a row stays for as long as its session, so that its button keeps the focus. */
 function show(sessions) {
   $("wide").hidden = sessions.length === 0;
   const rows = new Map([...$("sessions").children].map((row) => [row.dataset.id, row]));
-  $("sessions").append(...sessions.filter(({ id }) => !rows.has(id)).map(newRow));
-  for (const [id, row] of rows) if (!sessions.some((session) => session.id === id)) row.remove();
-  for (const [index, session] of sessions.entries()) {
-    const texts = Object.values(COLUMNS).map((text) => text(session));
-    texts.forEach((text, column) => { $("sessions").children[index].children[column].textContent = text; });
+  for (const session of sessions) {
+    const row = rows.get(session.id) ?? $("sessions").appendChild(newRow(session));
+    rows.delete(session.id);
+    Object.values(COLUMNS).forEach((text, column) => { row.children[column].textContent = text(session); });
   }
+  for (const row of rows.values()) row.remove();
 }
 
 function newRow({ id }) {
