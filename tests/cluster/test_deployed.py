@@ -86,10 +86,12 @@ def test_the_manifest_for_kuberay_has_the_form_of_its_kind() -> None:
             name = variable["name"]
             if name.startswith("VIVACE_SERVE_"):
                 assert name.removeprefix("VIVACE_SERVE_").lower() in {*ADDRESSES, "token_secret"}
+        assert {"livenessProbe", "readinessProbe"} <= set(container), "KubeRay's own ask a dashboard that is not there"
     for group in spec["workerGroupSpecs"]:
         assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
     (head,) = spec["headGroupSpec"]["template"]["spec"]["containers"]
     assert "vivace" in check_commands(head["args"][0].split("done;")[1])
+    assert head["readinessProbe"]["httpGet"]["path"] == "/healthz", "workers reach a head that is ready"
     ports = {port["name"] for port in head["ports"]}
     assert service["kind"] == "Service"
     assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
