@@ -20,6 +20,7 @@ from vivace.cli.app import build_app
 from vivace.serve.auth import make_secret
 from vivace.serve.settings import ServeSettings
 from vivace.serve.settings_sources import read_settings
+from vivace.serve.tls import open_tls
 from vivace.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -147,17 +148,17 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
     assert (done.returncode, [line for line in done.stderr.splitlines() if "vivace.service" in line]) == (0, [])
 
 
-def test_nginx_takes_its_site(tmp_path: Path) -> None:
+def test_nginx_takes_its_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         pytest.skip("needs nginx (Debian: apt-get install nginx-light)")
-    subprocess.run(
-        shlex.split("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=x -keyout key.pem -out cert.pem"),
-        cwd=tmp_path, check=True, capture_output=True,
-    )  # fmt: skip
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    certificate = open_tls(settings_for(tls_self_signed=True))
+    assert certificate is not None
     site = (DEPLOY / "nginx.conf").read_text("utf-8")
-    site = re.sub(r"/etc/letsencrypt/live/[\w.]+/fullchain.pem", str(tmp_path / "cert.pem"), site)
-    site = re.sub(r"/etc/letsencrypt/live/[\w.]+/privkey.pem", str(tmp_path / "key.pem"), site)
+    site = re.sub(r"/etc/letsencrypt/live/[\w.]+/fullchain.pem", str(certificate.certificate_path), site)
+    site = re.sub(r"/etc/letsencrypt/live/[\w.]+/privkey.pem", str(certificate.key_path), site)
+    site = re.sub(r"(listen (?:\[::\]:)?)(80|443)\b", r"\g<1>20\2", site)  # nginx opens them, which not every user may
     (tmp_path / "site.conf").write_text(site)
     (tmp_path / "nginx.conf").write_text(
         f"pid {tmp_path}/pid; error_log {tmp_path}/log; events {{}} http {{ include {tmp_path}/site.conf; }}\n"
