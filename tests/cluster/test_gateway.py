@@ -216,6 +216,8 @@ async def test_operators_see_all_workers_on_one_page_and_strangers_nothing(tmp_p
         assert text.count("# TYPE vivace_slots gauge") == 1
         assert 'vivace_slots{model="fake",worker="one"} 2.0' in text
         assert 'vivace_slots{model="fake",worker="two"} 2.0' in text
+        token = admin["Authorization"].removeprefix("Bearer ")
+        assert 'worker="two"' in (await asked(cluster, "GET", f"/metrics?token={token}")).text
         workers = (await asked(cluster, "GET", "/v1/cluster", headers=admin)).json()["workers"]
         assert [each["name"] for each in workers] == ["one", "two"]
         listed = (await asked(cluster, "GET", "/v1/sessions", headers=admin)).json()["sessions"]

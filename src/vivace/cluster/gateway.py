@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Protocol, cast
 
+import httpx2
 from fastapi import APIRouter, FastAPI, Request, Response, WebSocket
 from pydantic import Field, ValidationError
 from starlette.requests import HTTPConnection
@@ -96,14 +97,14 @@ class Gateway:
 
     async def anyone(self, request: Request) -> Response:
         """Have any worker answer."""
-        return await self._with_tries(request, lambda: self.directory.anyone())
+        return await self._with_tries(request, self.directory.anyone)
 
     async def of_session(self, session_id: str, request: Request) -> Response:
         """Have the worker of a session answer; one that was lost is opened elsewhere first."""
         return await self._with_tries(request, lambda: self.directory.route(session_id))
 
     async def _with_tries(self, request: Request, where: Callable[[], Awaitable[Place | Refusal | None]]) -> Response:
-        body = await request.body() if request.method in ("POST", "PUT", "PATCH") else None
+        body = await request.body()
         for _ in range(TRIES):
             place = _found(await where())
             try:
@@ -182,16 +183,16 @@ class Gateway:
             client=client,
         )
 
-    async def each(self, request: Request) -> list[tuple[str, Any]]:
-        """Return what all workers answer to a request for JSON, by worker; those that answer otherwise are left out."""
+    async def each(self, request: Request) -> dict[str, httpx2.Response]:
+        """Return the answers of all workers to a request, by worker; errors are left out."""
         states = await self.directory.workers()
         path = f"{request.url.path}?{request.url.query}"
         answers = await asyncio.gather(*(self.proxy.get(f"{each.url}{path}", request.headers) for each in states))
-        return [
-            (state.name, answer.json())
+        return {
+            state.name: answer
             for state, answer in zip(states, answers, strict=True)
             if answer is not None and answer.is_success
-        ]
+        }
 
 
 def _found(answer: Place | Refusal | None) -> Place:
@@ -267,7 +268,11 @@ async def list_sessions(request: Request) -> dict[str, list[Any]]:
     gateway = gateway_of(request)
     gateway.access_control.need_operator(request)
     found = await gateway.each(request)
-    return {"sessions": [{**session, "worker": name} for name, answer in found for session in answer["sessions"]]}
+    return {
+        "sessions": [
+            {**session, "worker": name} for name, answer in found.items() for session in answer.json()["sessions"]
+        ]
+    }
 
 
 @router.get("/v1/recordings")
@@ -275,7 +280,8 @@ async def list_recordings(request: Request) -> dict[str, list[Any]]:
     """List the recordings of all workers, newest first."""
     gateway = gateway_of(request)
     gateway.access_control.need(request, "publish")
-    found = {each["name"]: each for _, answer in await gateway.each(request) for each in answer["recordings"]}
+    answers = (await gateway.each(request)).values()
+    found = {each["name"]: each for answer in answers for each in answer.json()["recordings"]}
     return {"recordings": [found[name] for name in sorted(found, reverse=True)]}
 
 
@@ -300,7 +306,7 @@ async def quota(request: Request) -> dict[str, Any]:
     """Say how many slots there are in all."""
     gateway = gateway_of(request)
     gateway.access_control.need(request, "view")
-    found = [answer for _, answer in await gateway.each(request)]
+    found = [answer.json() for answer in (await gateway.each(request)).values()]
     summed = {name: sum(each[name] for each in found) for name in ("sessions", "slots", "free_slots", "waiting")}
     return {
         **summed,
@@ -315,14 +321,7 @@ async def metrics(request: Request) -> Response:
     """Prometheus metrics of all workers, each with the label `worker`; for operators."""
     gateway = gateway_of(request)
     gateway.access_control.need_operator(request)
-    states = await gateway.directory.workers()
-    answers = await asyncio.gather(*(gateway.proxy.get(f"{state.url}/metrics", request.headers) for state in states))
-    texts = {
-        state.name: answer.text
-        for state, answer in zip(states, answers, strict=True)
-        if answer is not None and answer.is_success
-    }
-    text, kind = merged_metrics(texts)
+    text, kind = merged_metrics({name: answer.text for name, answer in (await gateway.each(request)).items()})
     return Response(text, headers={"Content-Type": kind})
 
 

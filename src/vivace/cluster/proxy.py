@@ -51,8 +51,8 @@ class Proxy:
             timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S), limits=limits, follow_redirects=False, trust_env=False
         )
 
-    async def ask(self, request: Request, url: str, body: bytes | None = None) -> httpx2.Response:
-        """Send a request to the worker at `url`, with its own body or another, and return the answer's beginning.
+    async def ask(self, request: Request, url: str, body: bytes) -> httpx2.Response:
+        """Send a request with its body to the worker at `url`, and return the answer's beginning.
 
         Raises:
             ConnectionError: nobody answers there.
@@ -60,16 +60,10 @@ class Proxy:
         """
         query = request.url.query
         target = f"{url}{request.url.path}{f'?{query}' if query else ''}"
-        content = body if body is not None else request.stream()
         headers = kept_headers(request.headers)
-        if body is None and (length := request.headers.get("content-length")) is not None:
-            headers["content-length"] = length
-        if body is None and request.method in ("GET", "HEAD", "DELETE", "OPTIONS"):
-            content = b""
-            headers.pop("content-length", None)
         try:
             return await self._http.send(
-                self._http.build_request(request.method, target, headers=headers, content=content), stream=True
+                self._http.build_request(request.method, target, headers=headers, content=body), stream=True
             )
         except (httpx2.ReadTimeout, httpx2.WriteTimeout, httpx2.PoolTimeout) as error:  # it lives, and is slow
             text = f"the worker has not answered within {ANSWER_S:g} s; try again"

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from vivace.errors import VivaceError
-from vivace.serve.admission import MAX_SLOTS
+from vivace.serve.admission import MAX_SLOTS, Admission
 from vivace.serve.record import SessionRecord
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -49,6 +49,18 @@ class ModelLoad(Message):
     """Median time of a step at full effort and the default size."""
     growth: Annotated[float, Field(ge=0, le=2)] = 1.0
     """Power of its area with which a larger output's step was measured to take longer."""
+
+    @classmethod
+    def of(cls, admission: Admission) -> Self:
+        """Return the load of a loaded model."""
+        return cls(
+            loaded=True,
+            slots=admission.slots,
+            free=admission.free,
+            waiting=admission.waiting,
+            step_ms=admission.costs.step_ms,
+            growth=admission.costs.growth,
+        )
 
 
 class Report(Message):

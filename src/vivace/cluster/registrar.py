@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vivace.cluster.checkpoint import Checkpoint
-from vivace.cluster.directory import Directory, UnknownWorkerError, WorkerRefusedError
+from vivace.cluster.directory import Directory, UnknownWorkerError
 from vivace.cluster.records import Hello, Place, Refusal, Report, Want, WorkerState
 from vivace.cluster.scaling import Scaling
 from vivace.errors import VivaceError
@@ -106,13 +106,14 @@ class Registrar:
             _log.info("sessions wait: %s are asked for", ", ".join(missing))
             self._fleet.start(missing)
         elif (name := self._scaling.superfluous(workers)) is not None:
+            incarnation = self._directory.place_on(name).incarnation  # it may be lost while it is drained
             await self.drain(name, on=True, move=True)
             if self._directory.sessions_of(name):
                 self._directory.drain(name, False)
                 return
             _log.info("worker %s is let go", name)
             self._fleet.stop(name)
-            self._directory.lose(name, self._directory.place_on(name).incarnation)
+            self._directory.lose(name, incarnation)
 
     # What workers say
 
@@ -120,7 +121,7 @@ class Registrar:
         """Take a worker in, or say why not."""
         try:
             self._directory.register(hello)
-        except (WorkerRefusedError, VivaceError) as error:
+        except VivaceError as error:
             _log.error("%s", error)
             return Refusal.of(error)
         _log.info("worker %s is in the cluster, at %s", hello.name, hello.url)

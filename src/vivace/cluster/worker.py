@@ -205,15 +205,7 @@ class Worker:
         for name in self._settings.offered:
             served = loaded.get(name)
             if served is not None:
-                admission = served.admission
-                loads[name] = ModelLoad(
-                    loaded=True,
-                    slots=admission.slots,
-                    free=admission.free,
-                    waiting=admission.waiting,
-                    step_ms=admission.costs.step_ms,
-                    growth=admission.costs.growth,
-                )
+                loads[name] = ModelLoad.of(served.admission)
             elif models.ready:  # a worker that is only starting takes nobody
                 loads[name] = ModelLoad(loaded=False, slots=0, free=0.0)
         return loads

@@ -320,20 +320,11 @@ class Simulation:
         worker.due = False
         if not worker.alive:
             return
-        admission = worker.admission
-        load = ModelLoad(
-            loaded=True,
-            slots=admission.slots,
-            free=admission.free,
-            waiting=admission.waiting,
-            step_ms=admission.costs.step_ms,
-            growth=admission.costs.growth,
-        )
         self.directory.report(
             Report(
                 name=worker.name,
                 incarnation=str(worker.incarnation),
-                models={MODEL: load},
+                models={MODEL: ModelLoad.of(worker.admission)},
                 changed=worker.changed,
                 ended=worker.ended,
             )
