@@ -34,19 +34,23 @@ class Warnings(list[str]):
 
     def __init__(self) -> None:
         super().__init__()
+        self._lock = threading.Lock()
         self._listener: Callable[[str], object] | None = None
 
     def append(self, text: str) -> None:
         """Add one, and tell it to who listens."""
-        super().append(text)
-        if self._listener is not None:
-            self._listener(text)
+        with self._lock:
+            super().append(text)
+            listener = self._listener
+        if listener is not None:
+            listener(text)
 
     def tell(self, listener: Callable[[str], object]) -> None:
         """Tell a listener those that are there, and then each as it comes, in the thread where it comes."""
-        for text in self:
+        with self._lock:
+            there, self._listener = list(self), listener
+        for text in there:
             listener(text)
-        self._listener = listener
 
 
 @dataclass(frozen=True, slots=True)
