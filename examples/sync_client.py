@@ -95,7 +95,8 @@ def main() -> None:
     came = 0
     with SyncSession(options.server, options.token, prompt=options.prompt) as session:
         while came < options.frames:
-            session.publish(np.roll(picture, came, axis=1))
+            if not session.publish(np.roll(picture, came, axis=1)):
+                raise SystemExit("the connection has ended")
             try:
                 painted = session.picture(timeout_s=0.1)
             except queue.Empty:

@@ -84,6 +84,22 @@ def test_a_program_without_asyncio_does_the_same(server: LiveServer, tmp_path: P
     assert done.returncode == 1
 
 
+def test_a_program_without_asyncio_ends_with_its_session(server: LiveServer, tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "sync_client.py"), "--server", server.url, "--frames", "1000000000"]
+    with subprocess.Popen([*command, "--prompt", "red"], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as client:
+        try:
+            until_s = time.monotonic() + PATIENCE_S
+            while not any(session.account.frames_out for session in server.manager.sessions()):
+                assert time.monotonic() < until_s
+                time.sleep(0.02)
+            for session in server.manager.sessions():
+                server.manager.end(session.id, "admin")
+            assert "the connection has ended" in client.communicate(timeout=PATIENCE_S)[1]
+        finally:
+            client.kill()
+    assert client.returncode == 1
+
+
 # Pages
 
 
