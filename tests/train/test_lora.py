@@ -167,6 +167,8 @@ def test_the_command_trains_goes_on_and_refuses_other_choices(
     larger = ["80x64" if word == "64x64" else word for word in words]
     assert main([*larger, "--steps", "3"]) == 2
     assert "was begun with size 64x64" in " ".join(capsys.readouterr().err.split())
+    assert main([*["oil" if word == "ink sketch" else word for word in words], "--steps", "3"]) == 2
+    assert "was begun with prompt ink sketch" in " ".join(capsys.readouterr().err.split())
     assert main([*words[:-1], "mini"]) == 2
     lora = ["--lora", str(tmp_path / "run" / "lora.safetensors")]
     clip, model = str(folder / "clips" / "walk.mp4"), str(folder / "self-forcing.toml")

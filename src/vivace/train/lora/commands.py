@@ -71,7 +71,14 @@ def lora(
         raise UsageError(f"--size {size}: sides must be multiples of 16")
     sampling = profile.sampling_of(profile.chosen(style))
     count = whole_chunks(sampling, min(sampling.window, MAX_LATENTS) if latents is None else latents)
-    choices = {"model": profile.called, "style": style, "size": size, "latents": count, "autoencoder": autoencoder}
+    choices = {
+        "model": profile.called,
+        "style": style,
+        "size": size,
+        "latents": count,
+        "autoencoder": autoencoder,
+        "prompt": prompt,
+    }
     _keep_choices(out, choices)
     place = open_device(device)
     options = LoadOptions(style=style, device=device, controls={"autoencoder": autoencoder})
