@@ -1,4 +1,4 @@
-"""Laws of the next body: blocks, textures, the network, its graph."""
+"""Laws of `mini2`: blocks, textures, the network, its graph."""
 
 from __future__ import annotations
 

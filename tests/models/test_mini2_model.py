@@ -1,4 +1,4 @@
-"""Laws of the next body as streams use it, with random weights."""
+"""Laws of `mini2` as streams use it, with random weights."""
 
 from __future__ import annotations
 

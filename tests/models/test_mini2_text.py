@@ -1,4 +1,4 @@
-"""The next body's reader of requests: chains of edits, reasons of refusals, its confidence."""
+"""`mini2`'s reader of requests: chains of edits, reasons of refusals, its confidence."""
 
 from __future__ import annotations
 

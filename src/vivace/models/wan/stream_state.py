@@ -121,8 +121,8 @@ def stream_nbytes(components: Components, size: tuple[int, int], past_nbytes: fl
     ring = rows_of(checkpoint) * ring_nbytes(cfg, sampling.window, grid, dtype)
     text = 2 * cfg.layers * cfg.text_len * cfg.dim * dtype.itemsize
     clean = 4 * sampling.window * cfg.in_channels * height * width
-    thinned = cfg.layers * sampling.chunk * grid.tokens * cfg.dim * dtype.itemsize
-    masked = thinned if checkpoint.source == "channels" else 0
+    pruned = cfg.layers * sampling.chunk * grid.tokens * cfg.dim * dtype.itemsize
+    masked = pruned if checkpoint.source == "channels" else 0
     frames = 3 * FRAMES * (sampling.chunk + 1) * size[0] * size[1]
     program = 0 if mode == "eager" else text + program_nbytes(cfg, sampling.window * grid.tokens)
     return program + ring + text + clean + masked + frames + int(past_nbytes * size[0] * size[1])

@@ -1,1 +1,1 @@
-"""Training of the next body, mini2: material, teachers, targets, losses and the loop."""
+"""Training of `mini2`: material, teachers, targets, losses and the loop."""

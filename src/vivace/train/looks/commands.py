@@ -25,7 +25,7 @@ from vivace.train.processes import train_in_processes
 
 app = App(
     name="looks",
-    help="Train the next embedded model: any look by a code. `run` does everything and resumes; the others are its parts.",
+    help="Train `mini2`: any look by a code. `run` does everything and resumes; the others are its parts.",
     help_epilogue="",
 )
 console = Console(stderr=True)
@@ -177,7 +177,7 @@ def speed(
         Path | None, Parameter(help="Folder with the packages of the teachers: their painting network is timed too.")
     ] = None,
 ) -> None:
-    """Time the shipped model and the next body (random weights) in turn, on this machine."""
+    """Time `mini` and `mini2` (random weights) in turn, on this machine."""
     import numpy as np
 
     from vivace.media.size import parse_size

@@ -1,4 +1,4 @@
-"""Speed of the next body relative to the shipped one: both in turn, in one run, on this machine."""
+"""Speed of `mini2` relative to `mini`: both in turn, in one run, on this machine."""
 
 from __future__ import annotations
 
@@ -91,12 +91,12 @@ def race(
     threads: int | None = None,
     packages: Path | None = None,
 ) -> list[Timing]:
-    """Time the shipped model and variants of the next body (random weights) in turn on random pictures.
+    """Time `mini` and variants of `mini2` (random weights) in turn on random pictures.
 
     Args:
         size: `(width, height)` px.
         rounds: number of runs of each.
-        variants: variants of the next body, by name; all by default.
+        variants: variants of `mini2`, by name; all by default.
         threads: threads of a network; OpenVINO's choice by default.
         packages: folder with the painting network of a package, which is then timed too.
     """

@@ -27,21 +27,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS, help=f"optimiser steps of each fit (default {STEPS})")
     parser.add_argument("--score", type=Path, metavar="PROMPTS", help="do not train; score the weights on this file")
-    parser.add_argument(
-        "--requests", type=Path, metavar="FILE", help="do not train; score the next body's reader on these"
-    )
+    parser.add_argument("--requests", type=Path, metavar="FILE", help="do not train; score mini2's reader on these")
     parser.add_argument("--half", nargs="+", default=["tuned"], help="tables of that file, scored together")
     parser.add_argument(
         "--calibrate",
         type=Path,
         metavar="FILE",
-        help="fit the confidence of the next body's reader on its development data",
+        help="fit the confidence of mini2's reader on its development data",
     )
     parser.add_argument(
         "--distil",
         type=Path,
         metavar="TEACHERS",
-        help="distil the next body's word vectors from MiniLM; a stopped run goes on",
+        help="distil mini2's word vectors from MiniLM; a stopped run goes on",
     )
     parser.add_argument("--work", type=Path, default=Path("distil"), help="where what the teacher said is kept")
     options = parser.parse_args(arguments)
