@@ -151,10 +151,7 @@ BARE = """
 import sys
 for name in ("torch", "diffusers", "transformers", "huggingface_hub"):
     sys.modules[name] = None
-from vivace.checkpoints.files import Places
-from vivace.checkpoints.removal import Removal, plan_removal, remove
 from vivace.cli import main
-from vivace.models import describe
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -234,3 +231,15 @@ def test_a_link_in_the_hubs_cache_goes_with_what_it_leads_to(tmp_path: Path) -> 
     assert blob.is_file()
     remove(Removal((links[1],), {}, tmp_path / "lock"))
     assert not blob.exists()
+
+
+def test_a_link_of_the_users_own_goes_alone(tmp_path: Path) -> None:
+    weights = tmp_path / "disk" / "weights.ckpt"
+    link = tmp_path / "models" / "a" / "b" / "weights.ckpt"
+    for path in (weights, link):
+        path.parent.mkdir(parents=True)
+    weights.write_bytes(b"x")
+    link.symlink_to(weights)
+    remove(Removal((link,), {}, tmp_path / "lock"))
+    assert not link.is_symlink()
+    assert weights.read_bytes() == b"x"

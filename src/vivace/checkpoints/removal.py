@@ -69,10 +69,14 @@ def remove(removal: Removal) -> None:
 
 
 def _delete(path: Path) -> None:
-    """Delete a file; in the hub's cache the link, and what it leads to unless another link does."""
+    """Delete a file; in the hub's cache the link, and its blob unless another link leads there.
+
+    A link of the user's own goes alone: what it leads to was not fetched.
+    """
     target = path.resolve()
+    is_blob = path.is_symlink() and target.parent.name == "blobs"
     path.unlink()
-    if target != path and not any(link.resolve() == target for link in _links_beside(target)):
+    if is_blob and not any(link.resolve() == target for link in _links_beside(target)):
         target.unlink(missing_ok=True)
     for folder in list(path.parents)[:3]:
         with suppress(OSError):  # not empty
