@@ -49,6 +49,7 @@ async def test_an_operator_looks_empties_and_moves(tmp_path: Path, capsys: pytes
         (["--cluster", "--region", "no where"], "is no label"),
         (["--cluster", "--workers", "many"], "many"),
         (["--cluster", "--osc", "9000"], "--osc steers the sessions of one process"),
+        (["--cluster", "--drive", "strength=loud"], "nothing that is heard is called 'loud'"),
     ],
 )
 def test_flags_of_a_cluster_that_cannot_be_are_refused(

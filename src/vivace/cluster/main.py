@@ -17,9 +17,8 @@ from vivace.cluster.gateway import create_gateway
 from vivace.cluster.scaling import Bounds
 from vivace.cluster.worker import LoadModel
 from vivace.errors import UsageError
-from vivace.models.catalog import describe
 from vivace.serve.logs import logging_to_stderr
-from vivace.serve.main import listen, uvicorn_config, where
+from vivace.serve.main import check_names, listen, uvicorn_config, where
 from vivace.serve.settings import ServeSettings
 from vivace.serve.tls import open_tls
 
@@ -52,9 +51,7 @@ def serve_cluster(settings: ServeSettings, options: ClusterOptions, load_model: 
         UsageError: it may not or cannot listen where it should, or the cluster runs another version.
         DeviceError: there is no Ray.
     """
-    if load_model is None:
-        for profile in settings.offered.values():
-            describe(profile)
+    check_names(settings, known_models=load_model is None)
     of_workers = worker_settings(settings)
     with logging_to_stderr(settings.log_level, settings.log_format), listen(settings) as listening:
         tls = open_tls(settings)

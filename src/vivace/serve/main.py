@@ -127,11 +127,7 @@ def serve(
         UnknownModelError: no model of a name that is to be served; told before anything listens.
         DeviceError: the default model cannot be loaded.
     """
-    if load_model is None:
-        for profile in settings.offered.values():
-            describe(profile)
-    for drive in settings.drive:  # what is mistyped is said before anything listens
-        parse_drive(drive)
+    check_names(settings, known_models=load_model is None)
     with logging_to_stderr(settings.log_level, settings.log_format), listen(settings) as listening:
         tls = open_tls(settings)
         manager = SessionManager(
@@ -160,6 +156,20 @@ def serve(
     if manager.models.load_error is not None:
         raise manager.models.load_error
     return 0
+
+
+def check_names(settings: ServeSettings, *, known_models: bool) -> None:
+    """Refuse what is mistyped before anything listens: drives and, where `known_models` are served, profiles.
+
+    Raises:
+        UsageError: a drive that is none, or a profile that is none.
+        UnknownModelError: no model of a name.
+    """
+    if known_models:
+        for profile in settings.offered.values():
+            describe(profile)
+    for drive in settings.drive:
+        parse_drive(drive)
 
 
 def uvicorn_config(app: FastAPI, settings: ServeSettings, tls: Tls | None = None) -> uvicorn.Config:
