@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ async def test_operators_see_all_workers_on_one_page_and_strangers_nothing(tmp_p
     secret = make_secret()
     async with local_cluster(tmp_path, "one", "two", token_secret=secret) as cluster:
         admin, guest = (
-            {"Authorization": f"Bearer {make_token(secret, frozenset({scope}), expires_s=60, now_s=_now())}"}
+            {"Authorization": f"Bearer {make_token(secret, frozenset({scope}), expires_s=60, now_s=time.time())}"}
             for scope in ("admin", "publish")
         )
         assert (await asked(cluster, "POST", "/v1/sessions", json={})).status_code == 401
@@ -246,12 +247,6 @@ async def test_what_cannot_be_is_said_by_the_gateway_as_by_a_server(tmp_path: Pa
         with pytest.raises(UsageError, match="there is a worker one already, at http"):
             await Worker(cluster.settings, "one", cluster.directory, load_model=lambda _: model).run()
         assert cluster.takes("one")
-
-
-def _now() -> float:
-    import time
-
-    return time.time()
 
 
 @in_loop

@@ -112,7 +112,7 @@ class Gateway:
             except ConnectionError as error:
                 _log.warning("worker %s: %s", place.worker, error)
                 await self.directory.unreachable(place)
-        raise ApiError(503, "no_worker", "the worker does not answer; try again in a few seconds", retry_after_s=2)
+        raise _no_worker()
 
     async def open(self, request: Request, body: bytes, wish: OpenBody) -> Response:
         """Have a worker open a session, another one where the first refuses."""

@@ -71,8 +71,6 @@ class MediaAddress:
         if self.announced is None:
             return []
         version = ipaddress.ip_address(self.announced).version
-        hosts = [each for each in found if each.type == "host"]
-        inner = [each for each in hosts if _reaches(each.host, version)]
         return [
             Candidate(
                 foundation=candidate_foundation("srflx", "udp", each.host),
@@ -85,7 +83,8 @@ class MediaAddress:
                 related_address=each.host,
                 related_port=each.port,
             )
-            for each in inner
+            for each in found
+            if each.type == "host" and _reaches(each.host, version)
         ]
 
 
