@@ -62,7 +62,3 @@ class Checkpoint:
             _log.error("the directory's file cannot be written (%s); its sessions would not survive its process", error)
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
