@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -43,6 +44,20 @@ def test_a_step_that_fails_gives_the_turn_to_the_next() -> None:
         failing.step(CHUNK)
     with ThreadPoolExecutor(1) as thread:
         assert len(thread.submit(other.step, CHUNK).result(PATIENCE_S).rgb) == 1
+
+
+def test_a_model_that_could_not_be_opened_at_its_first_step_is_opened_at_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = FakeModel()
+    slot = ModelSlot(model, SIZE, 0, at_once=False)
+    with monkeypatch.context() as broken:
+        broken.setattr(model, "open", Mock(side_effect=RuntimeError("driver")))
+        with pytest.raises(RuntimeError, match="driver"):
+            slot.step(CHUNK)
+    slot.forget()
+    assert not slot.used
+    assert len(slot.step(CHUNK).rgb) == 1
 
 
 def test_another_model_is_stepped_meanwhile() -> None:

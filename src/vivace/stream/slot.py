@@ -157,9 +157,8 @@ class ModelSlot(Generic[State]):
 
         With `inside`, pictures still in the model come out and stay counted.
         """
-        if self._state is None and not self._closed:
-            return  # it will be opened with the present seed
-        self._model.device.in_turn(self._model.reset, self._open_state, keep=keep, seed=self.seed)
+        if self._state is not None or self._closed:  # another will be opened with the present seed
+            self._model.device.in_turn(self._model.reset, self._open_state, keep=keep, seed=self.seed)
         if keep != "inside":
             self._fed = self._given = 0
 
