@@ -180,6 +180,7 @@ SLOW = {
     "vivace bench latency --live 640x360@30 --seconds 60": f"bench latency {LATENCY}",
     "vivace bench latency --path webrtc": AGAINST_SERVED,
     "vivace bench latency --path webrtc --live 256x256@30 --seconds 15 --against ../before --turns 3": AGAINST_SERVED,
+    "vivace bench latency --path webrtc --live 512x288@30 --seconds 12 --against ../before --turns 2": AGAINST_SERVED,
     "vivace bench quality": f"bench quality {QUALITY}",
     "vivace bench quality --tasks edit --size 256x256": f"bench quality {QUALITY.replace('style', 'edit')}",
     "vivace bench quality --quick": f"bench quality {QUALITY}",
