@@ -9,6 +9,7 @@
 | `VIVACE_POLICY` | file of what is not painted, or `off` | the list that comes with Vivace |
 | `VIVACE_DEBUG` | `1` shows tracebacks instead of messages | off |
 | `VIVACE_WHIP_TOKEN`, `VIVACE_WHEP_TOKEN` | bearer tokens of addresses to publish to and to watch | none |
+| `VIVACE_TOKEN` | token of `vivace cluster`, with the scope `admin` | none |
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MARKS: frozenset[Mark] = frozenset(get_args(Mark))
 
 VARIABLES = (
     *("VIVACE_MODEL", "VIVACE_THREADS", "VIVACE_MODELS_DIR", "VIVACE_MARKS", "VIVACE_POLICY", "VIVACE_DEBUG"),
-    *("VIVACE_WHIP_TOKEN", "VIVACE_WHEP_TOKEN"),
+    *("VIVACE_WHIP_TOKEN", "VIVACE_WHEP_TOKEN", "VIVACE_TOKEN"),
 )
 """Names of the variables above."""
 ALIKE = 0.85
