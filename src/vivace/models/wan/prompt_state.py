@@ -26,7 +26,7 @@ class PromptState:
 
     def is_another(self, embeds: NDArray[np.float32]) -> bool:
         """Tell whether features differ from those in force."""
-        return self.embeds is None or not np.array_equal(self.embeds, embeds)
+        return self.embeds is None or (embeds is not self.embeds and not np.array_equal(self.embeds, embeds))
 
     def set(self, embeds: NDArray[np.float32], device: torch.device, *, fade_chunks: int = 0) -> None:
         """Put a prompt in force: at once, or by a linear fade of its features over `fade_chunks` chunks."""

@@ -42,10 +42,10 @@ class KvBuffers:
     def write(self, layer: int, slots: Sequence[int | None], k: Tensor, v: Tensor) -> None:
         """Write keys and values `[h n d]` of frames to their slots; a frame whose slot is None is dropped."""
         ring = self.layers[layer]
-        frames = torch.stack([k, v]).unflatten(2, (len(slots), -1)).unbind(2)
-        for slot, frame in zip(slots, frames, strict=True):
+        keys, values = (part.unflatten(1, (len(slots), -1)).unbind(1) for part in (k, v))
+        for slot, *frame in zip(slots, keys, values, strict=True):
             if slot is not None:
-                ring[:, :, slot] = frame
+                ring[0, :, slot], ring[1, :, slot] = frame
 
     def read(self, layer: int, slots: int) -> tuple[Tensor, Tensor]:
         """Return a view of the keys and values of the first slots, `[h m d]` each."""
