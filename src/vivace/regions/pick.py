@@ -27,7 +27,7 @@ def at(x: int, y: int, found: Mapping[str, Found]) -> tuple[str, ...]:
     return tuple(sorted(covering, key=lambda name: (int(covering[name].mask.sum()), name)))
 
 
-def pick(rgb: Rgb, x: int, y: int, *, threads: int | None = None) -> tuple[str, ...]:
+def pick(rgb: Rgb, x: int, y: int) -> tuple[str, ...]:
     """Return the regions and colours at a px of a picture by itself, `uint8 [h w 3]`, what is likeliest meant first.
 
     A part of a person comes before the person, and a small thing of a colour before the background that it is on. Takes
@@ -39,7 +39,7 @@ def pick(rgb: Rgb, x: int, y: int, *, threads: int | None = None) -> tuple[str, 
     around = rgb[max(0, y - _AROUND_PX) : y + _AROUND_PX + 1, max(0, x - _AROUND_PX) : x + _AROUND_PX + 1]
     bins = bins_of(around)
     colours = [name for name in _THINGS if coloured(bins, name).mean() >= _HAS_COLOUR]
-    found = RegionFinder((rgb.shape[1], rgb.shape[0]), threads=threads).find(rgb, (*REGIONS, *colours))
+    found = RegionFinder((rgb.shape[1], rgb.shape[0])).find(rgb, (*REGIONS, *colours))
     regions = [name for name in at(x, y, found) if name in REGIONS]
     if "person" in regions:
         regions = [name for name in regions if name != "subject"]
