@@ -109,6 +109,7 @@ def test_sound_that_never_comes_is_none_in_the_file(server: LiveServer, tmp_path
     publisher = threading.Thread(target=publish)
     publisher.start()
     while not server.manager.sessions() or not sink.frames_written:
+        assert publisher.is_alive(), "nothing was sent"
         time.sleep(0.01)
     (session,) = server.manager.sessions()
     out = tmp_path / "out.mp4"
@@ -140,6 +141,7 @@ def test_a_connection_that_is_lost_is_made_again_until_the_source_is_closed(serv
     publisher = threading.Thread(target=publish)
     publisher.start()
     while not sink.frames_written:
+        assert publisher.is_alive(), "nothing was sent"
         time.sleep(0.01)
     (session,) = server.manager.sessions()
     waiting = threading.Event()
