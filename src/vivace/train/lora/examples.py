@@ -23,6 +23,7 @@ from vivace.models.wan.codec import CodecState
 from vivace.models.wan.components import Components
 from vivace.models.wan.vae import FRAMES
 from vivace.train.clips import list_videos
+from vivace.train.processes import replacing
 
 Size = tuple[int, int]
 """Width and height, px."""
@@ -94,9 +95,8 @@ def encode_clips(
                 continue
             keys = ("latents", "source") if paired else ("latents",)
             tensors = {key: _encode(components, rgb) for key, rgb in zip(keys, piece, strict=True)}
-            partial = target.with_suffix(".partial")
-            save_file({**tensors, "embeds": embeds}, partial)
-            partial.replace(target)
+            with replacing(target) as partial:
+                save_file({**tensors, "embeds": embeds}, partial)
         if not count:
             raise UsageError(f"{path} has fewer than the {frames} frames of an example; give fewer --latents")
     return made
