@@ -48,7 +48,7 @@ def load(
         BackendUnavailableError: the eager runtime is not installed.
     """
     check_options(profile, options)
-    check_files(profile, "export the model again with `vivace train looks export`")
+    check_files(profile, "reinstall vivace, or export the model again with `vivace train looks export`")
     check_conventions(profile, CONVENTIONS)
     folder = Path(profile.path)
     files = read_graph(folder, "mini2", FORMAT)
