@@ -18,6 +18,7 @@ from vivace.cluster.directory import (
     UnknownWorkerError,
     WorkerRefusedError,
 )
+from vivace.cluster.placement import LATELY
 from vivace.cluster.records import Hello, ModelLoad, Report, Want
 from vivace.messages import Controls
 from vivace.serve.limits import RefusedError
@@ -96,7 +97,14 @@ def test_a_large_session_finds_a_place_where_small_ones_were_packed(cluster: Clu
         cluster.join(f"w{index}")
     large = Want(model="mini", area=4.0)
     assert cluster.open(large)[0]
-    placed = [cluster.open()[0] for _ in range(8)]
+    worker, waits = cluster.open()
+    load = ModelLoad(loaded=True, slots=4, free=3.0)
+    cluster.directory.report(
+        Report(name=worker, incarnation="a", models={"mini": load}, changed=[waits], waiting=[waits.id])
+    )
+    for _ in range(LATELY):  # to look for a better place is no session that comes
+        assert cluster.directory.better_off() == [waits.id]
+    placed = [cluster.open()[0] for _ in range(7)]
     assert len(set(placed)) < 4, "one is kept empty"
     first = cluster.directory.place(large)
     assert first.worker not in placed

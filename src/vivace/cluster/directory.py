@@ -261,6 +261,7 @@ class Directory:
             )
         self._expire_reservations()
         weight = want.rate * max(1.0, want.area) ** self._growth.get(want.model, 1.0)
+        self._placement.expect(weight)
         name = self._placement.choose(want.model, weight, want.region, want.avoid)
         if name is None and want.waits:
             name = self._placement.shortest_queue(want.model, want.region, want.avoid)

@@ -111,17 +111,16 @@ class Placement:
             self._pools[model, offer.loaded].add(worker, offer)
             self._offers[worker, model] = offer
 
-    def knows(self, model: str) -> bool:
-        """Return whether any worker offers a model."""
-        return any(len(self._pools[model, loaded].by_free[EVERYWHERE]) for loaded in (True, False))
+    def expect(self, weight: float) -> None:
+        """Note the weight of a session that has come: others like it may follow."""
+        self._weights.append(weight)
 
     def choose(self, model: str, weight: float, region: str = EVERYWHERE, avoid: Collection[str] = ()) -> str | None:
         """Return the worker for a session: with the model loaded, then with room, then in the region.
 
         None where no worker has room.
         """
-        self._weights.append(weight)
-        large = max(self._weights)
+        large = max(self._weights, default=weight)
         for loaded in (True, False):
             pool = self._pools[model, loaded]
             for where in dict.fromkeys((region, EVERYWHERE)):
