@@ -73,7 +73,8 @@ def test_the_sdist_holds_what_the_tests_need_and_no_weights_in_training(built: P
     [sdist] = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "tests/conftest.py"} <= names
+    assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "mkdocs.yml"} <= names
+    assert {"tests/conftest.py", "deploy/Dockerfile"} <= names
     assert not [name for name in names if name.startswith("training/")]
 
 
