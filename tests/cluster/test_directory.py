@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from vivace.cluster.directory import (
     WorkerRefusedError,
 )
 from vivace.cluster.placement import LATELY
-from vivace.cluster.records import Hello, ModelLoad, Report, Want
+from vivace.cluster.records import Hello, ModelLoad, Place, Report, Want
+from vivace.cluster.registrar import open_registrar
 from vivace.messages import Controls
 from vivace.serve.limits import RefusedError
 from vivace.serve.record import SessionRecord
@@ -259,3 +261,26 @@ def test_a_directory_that_was_restarted_knows_its_sessions_and_gets_their_worker
     assert again.directory.find(records[1].id) == (records[1], None)
     again.clock.advance(SILENCE_S)
     assert again.directory.settled
+
+
+def test_what_a_worker_has_told_of_a_session_is_kept_when_its_gateway_comes_later(tmp_path: Path) -> None:
+    def nobody(name: str) -> Any:
+        raise AssertionError(name)
+
+    registrar = open_registrar(
+        "1.0", FakeClock(), tmp_path / "d.sqlite", nobody, default_model="mini", max_sessions_per_client=9
+    )
+    mini = ModelLoad(loaded=True, slots=4, free=4.0)
+    registrar.register(Hello(name="w", incarnation="a", version="1.0", url="http://w"))
+    registrar.report(Report(name="w", incarnation="a", models={"mini": mini}))
+    place = registrar.place(MINI)
+    assert isinstance(place, Place)
+    record = SessionRecord.new("ada", "mini", Controls(prompt="red"), None)
+    steered = record.model_copy(update={"controls": Controls(prompt="red", seed=7)})
+    registrar.report(Report(name="w", incarnation="a", models={"mini": mini}, changed=[steered]))
+    registrar.opened(place, record)
+    assert [each.controls.seed for each in registrar._checkpoint.load()] == [7]
+    registrar.unreachable(place)
+    late = SessionRecord.new("bob", "mini", Controls(), None)
+    registrar.opened(place, late)
+    assert [each.id for each in registrar._checkpoint.load()] == [record.id], "none of a worker that is lost"

@@ -149,7 +149,8 @@ class Registrar:
     def opened(self, place: Place, record: SessionRecord) -> None:
         """Note that a session has come to its place."""
         self._directory.opened(place, record)
-        self._checkpoint.save([record])
+        if (found := self._directory.find(record.id)) is not None:  # its worker's own record, if that came first
+            self._checkpoint.save([found[0]])
 
     def refused(self, place: Place, *, full: bool) -> None:
         """Give a place back; `full`: the worker refused it in spite of what it had reported."""
