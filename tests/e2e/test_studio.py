@@ -163,15 +163,37 @@ def test_on_a_phone_an_unknown_prompt_starts_with_the_source_and_the_tools_stay(
         assert phone.errors == []
 
 
+CAMERA_BUSY_ONCE = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async () => {
+  navigator.mediaDevices.getUserMedia = open;
+  throw new DOMException("no", "NotReadableError");
+};"""
+
+
+def test_a_preset_chosen_while_a_session_that_was_given_up_still_opens_is_painted_by_the_next(
+    server: Serving, browser: Any
+) -> None:
+    with closing(Studio(browser, server.url)) as studio:
+        studio.context.add_init_script(CAMERA_BUSY_ONCE)
+        studio.open("ink")
+        opened: list[Any] = []  # for the camera that is busy: the answer comes when the next is on its way
+        studio.page.route("**/v1/sessions", lambda route: opened.append(route), times=1)
+        studio.start_camera()
+        studio.wait_state("problem")
+        assert len(opened) == 1
+        studio.page.click("#presets button:has-text('blueprint')")
+        opened[0].continue_()
+        studio.wait_state("live")
+        studio.wait_colour(IS_BLUE)
+        assert remembered(studio) == [BLUEPRINT]
+        assert studio.page.inner_text("#prompt-said") == ""
+        assert studio.errors == []
+
+
 def test_a_preset_works_from_an_error_card_and_stands_in_for_an_unknown_prompt(server: Serving, browser: Any) -> None:
     with closing(Studio(browser, server.url)) as studio:
-        busy_once = """
-        const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-        navigator.mediaDevices.getUserMedia = async () => {
-          navigator.mediaDevices.getUserMedia = open;
-          throw new DOMException("no", "NotReadableError");
-        };"""
-        studio.context.add_init_script(busy_once)
+        studio.context.add_init_script(CAMERA_BUSY_ONCE)
         studio.open("lego").start_camera()
         studio.wait_state("problem")
         studio.page.click("#presets button:has-text('blueprint')")

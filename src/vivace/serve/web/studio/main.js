@@ -288,7 +288,9 @@ class Studio {
 
   // While there is no session a prompt waits in its input; on a card that offers to try again it does that, too.
   #paint(prompt) {
-    const opening = this.session ?? this.#opening?.session;
+    // One that was opened for a start which was given up will be ended, and paints nothing.
+    const awaited = this.#opening?.turn === this.#starting ? this.#opening.session : null;
+    const opening = this.session ?? awaited;
     this.view.again?.();
     if (!opening) return null;
     return Promise.resolve(opening).then(async (session) => {
