@@ -116,7 +116,7 @@ def _recording(studio: Studio) -> None:
 
 def _waiting(studio: Studio) -> None:
     _live(studio)
-    news = "{ detail: { state: 'waiting', position: 2, retryAfterS: 40 } }"
+    news = "{ detail: { state: 'waiting', position: 1, retryAfterS: 40, offer: [240, 128] } }"
     studio.page.evaluate(f"studio.session.dispatchEvent(new CustomEvent('state', {news}))")
 
 

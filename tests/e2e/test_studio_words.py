@@ -6,13 +6,17 @@ import json
 import re
 from contextlib import closing
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.browsers import CHROMIUM
 from e2e.studio import BLUEPRINT, Serving, Studio
+from http_fakes import settings_for
+from live_server import live_server
 from vivace.serve.app import WEB
+from vivace.serve.rtc import make_peer_factory
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
 pytest.importorskip("aiortc", reason="needs the serve extra")
@@ -64,6 +68,29 @@ def test_what_is_not_painted_is_said_in_the_pages_words(live: Studio) -> None:
     live.page.select_option("#language", label="English")
     assert live.page.evaluate("studio.session.controls.prompt") == BLUEPRINT
     live.paint(BLUEPRINT)
+
+
+def test_who_waits_next_begins_at_the_size_that_is_offered(tmp_path: Path, browser: Any) -> None:
+    wide, room_mib = (320, 176), 270  # a fake session takes 165 MiB, at 240x128 90
+    settings = settings_for(tmp_path, size=wide, slots=None, memory_limit_mib=room_mib)
+    with (
+        live_server(settings, peers=make_peer_factory(settings)) as server,
+        closing(Studio(browser, f"{server.url}/")) as first,
+        closing(Studio(browser, f"{server.url}/")) as second,
+    ):
+        first.open("red").start_camera()
+        first.wait_state("live")
+        second.open("red").start_camera()
+        second.wait_state("waiting")
+        second.paint("green")  # who waits may already steer
+        second.wait_until("studio.session.controls.prompt === 'green'")
+        assert "240 × 128" in second.page.inner_text("#card-text")
+        second.page.click("#card-actions button.primary")
+        second.wait_state("live")
+        second.wait_until("document.getElementById('m-size').textContent === '240 × 128'")
+        assert second.page.inner_text("#detail option:checked") == "As there is room"
+        assert first.page.get_attribute("body", "data-state") == "live"
+        assert second.errors == []
 
 
 def test_a_prompt_refused_at_the_start_offers_on_the_card_what_is_near(server: Serving, browser: Any) -> None:

@@ -34,7 +34,7 @@ export class Session extends EventTarget {
   #api; #model; #controls; #codec; #guestOf; #refusal = {};
   #channel; #updates; #screens; #peer = null; #sender = null; #speaker = null; #stream = null; #voice = null;
   #timers = { retry: 0, cut: 0 }; #attempt = 0; #trying = null; #lostMs = 0;
-  #resumed = false; #renewed = false; #hasSlot = false; #maxPx = null; #negotiation = null; #offer = null; #ears = null;
+  #resumed = false; #renewed = false; #hasSlot = false; #welcome = false; #maxPx = null; #negotiation = null; #offer = null; #ears = null;
 
   constructor(api, { model, controls, codec, guestOf = null }) {
     super();
@@ -55,7 +55,7 @@ export class Session extends EventTarget {
       },
     });
     this.#updates = new Updates({
-      ask: (message, waiter) => this.#hasSlot && this.#channel.ask(message, waiter),
+      ask: (message, waiter) => this.#welcome && this.#channel.ask(message, waiter),
       accepted: (controls, ack, sinceMs) => this.#accepted(controls, ack, sinceMs),
     });
   }
@@ -113,11 +113,13 @@ export class Session extends EventTarget {
   #hear(message) {
     switch (message.type) {
       case "waiting":
+        this.#welcome = true;
         this.#hasSlot = false;
+        this.#updates.flush();   // as what may let it begin: a smaller size
         this.#enter("waiting", { position: message.position, retryAfterS: message.retry_after_s, offer: message.offer });
         break;
       case "live":
-        this.#hasSlot = true;
+        this.#welcome = this.#hasSlot = true;
         this.#resumed = message.resumed;
         this.#announce();
         if (this.#guestOf) this.#enterLive();
@@ -172,7 +174,7 @@ export class Session extends EventTarget {
 
   #accepted(controls, ack, sinceMs) {
     this.#merge(controls);
-    if ("prompt" in controls) this.glass.until(ack.update_index, sinceMs).then((ms) => this.#emit("shown", { ...ack, ms }));
+    if ("prompt" in controls && this.state === "live") this.glass.until(ack.update_index, sinceMs).then((ms) => this.#emit("shown", { ...ack, ms }));
   }
 
   /**
@@ -329,7 +331,7 @@ export class Session extends EventTarget {
   #lost() {
     if (this.state === "ended") return;
     this.#channel.close();
-    this.#hasSlot = false;
+    this.#welcome = this.#hasSlot = false;
     this.#lostMs = performance.now();
     this.#channel.rejectAll(new VivaceError("lost", "The connection was lost."));
     this.#enter("reconnecting", { code: "lost", message: "The connection was lost." });
@@ -349,7 +351,7 @@ export class Session extends EventTarget {
   #sleep() {
     this.#channel.close();
     this.#closePeer();
-    this.#hasSlot = false;
+    this.#welcome = this.#hasSlot = false;
     this.#enter("reconnecting", { code: "asleep", message: "This page was out of sight for long." });
   }
 

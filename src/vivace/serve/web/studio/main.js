@@ -58,7 +58,7 @@ class Studio {
     });
     installDrops({ paint: (file) => this.start("file", { file }), pictures: () => this.options.pictures });
     this.view = new StateView({
-      actions: { retry: () => this.start(), pick: () => this.pick(), stop: () => this.stop() },
+      actions: { retry: () => this.start(), pick: () => this.pick(), stop: () => this.stop(), smaller: () => this.#beginSmaller() },
       use: (kind) => this.sources.use(kind), near: (names) => this.prompts.offers(names),
     });
     installChoices(() => {
@@ -301,12 +301,12 @@ class Studio {
   }
 
   #state(news) {
-    const { state, position, retryAfterS, code, message, reason, resumed, renewed } = news;
+    const { state, position, retryAfterS, offer, code, message, reason, resumed, renewed } = news;
     this.#news = news;
     if (!this.source && state !== "ended") return;   // what is said of the source stays
     switch (state) {
       case "waiting":
-        return this.show("waiting", () => card(T.cards.waiting({ position, retryAfterS }), [["stopWaiting", "stop"]], { figure: String(position), status: T.status.waiting(position) }));
+        return this.show("waiting", () => card(T.cards.waiting({ position, retryAfterS, offer }), [...(offer ? [["smaller", "smaller"]] : []), ["stopWaiting", "stop"]], { figure: String(position), status: T.status.waiting(position) }));
       case "live":
         return this.#whenShown(() => {
           this.show("live");
@@ -326,6 +326,11 @@ class Studio {
         if (reason === "drain") this.#whenBack(() => this.start());
         return;
     }
+  }
+
+  // Who waits next is told the size that there is room for.
+  #beginSmaller() {
+    return this.update({ size: this.options.makeSmaller(this.#news.offer) });
   }
 
   // "Live" is said when the first repainted picture is there to be seen.

@@ -6,14 +6,14 @@ import { T, tell } from "./language.js";
 
 // These have a place of their own on the page.
 const ELSEWHERE = new Set(["prompt", "strength", "seed", "crossfade_s", "mask", "size"]);
-const FINER = [384, 512];   // side of a square of as many pixels, beyond the server's own choice
+const FINER = { fine: 384, finest: 512 };   // side of a square of as many pixels, beyond the server's own choice
 // A server paints in few shapes, as it compiles a network for each.
 const SHAPES = [[1, 1], [4, 3], [16, 9], [3, 4], [9, 16]];
 const RESTART_MS = 800;   // while a slider moves, no session is opened for each of its numbers
 const SLIDER_SPAN = 1000;   // numbers of a wider range are typed
 
 export class Options {
-  #models = []; #defaultSide = 256; #chosen = {}; #shown = null; #pictures = []; #places = null;
+  #models = []; #defaultSide = 256; #offeredSide = null; #chosen = {}; #shown = null; #pictures = []; #places = null;
 
   /**
    * `change` gets controls to set and resolves with whether they are, `restart` is called when another model was chosen
@@ -141,10 +141,21 @@ export class Options {
     return Number($("detail").value || this.#defaultSide) === this.#defaultSide ? {} : { size: this.outputSize() };
   }
 
+  /** Choose a size that the server has offered, `[width, height]` px, and return it. */
+  makeSmaller(size) {
+    this.#offeredSide = Math.sqrt(size[0] * size[1]);
+    this.#detail(this.schema.size);
+    $("detail").value = this.#offeredSide;
+    return size;
+  }
+
   #detail(schema) {
-    const sides = [this.#defaultSide, ...FINER].map((side, i) => [i, side]).filter(([, side], i) => i === 0 || (schema && side > this.#defaultSide));
+    const finer = Object.entries(FINER).filter(([, side]) => schema && side > this.#defaultSide);
+    const sides = [["standard", this.#defaultSide], ...finer];
+    if (this.#offeredSide && !sides.some(([, side]) => side === this.#offeredSide)) sides.push(["offered", this.#offeredSide]);
+    sides.sort(([, one], [, other]) => one - other);
     const chosen = $("detail").value;
-    $("detail").replaceChildren(...sides.map(([i, side]) => tell(el("option", { value: side }), () => T.details[i])));
+    $("detail").replaceChildren(...sides.map(([name, side]) => tell(el("option", { value: side }), () => T.details[name])));
     if (sides.some(([, side]) => String(side) === chosen)) $("detail").value = chosen;
     $("detail-row").hidden = sides.length === 1;
   }

@@ -141,15 +141,15 @@ export const de = {
     connecting: ["Verbindung wird aufgebaut", ""],
     firstPicture: ["Gleich kommt das erste Bild", ""],
     reconnecting: "Verbindung wird neu aufgebaut",
-    waiting: ({ position, retryAfterS }) => [
+    waiting: ({ position, retryAfterS, offer }) => [
       position === 1 ? "Du bist als Nächstes dran" : `Du bist Nummer ${position} in der Schlange`,
-      `Alle Plätze sind belegt. Dein Stream beginnt von selbst${retryAfterS ? `, in etwa ${duration(retryAfterS, "Minuten")}` : ""}.`,
+      `Alle Plätze sind belegt. Dein Stream beginnt von selbst${retryAfterS ? `, in etwa ${duration(retryAfterS, "Minuten")}` : ""}.${offer ? ` Mit ${offer.join(" × ")} Pixeln ist jetzt schon Platz.` : ""}`,
     ],
   },
   actions: {
     retry: "Noch einmal", again: "Neu beginnen", anew: "Eine neue beginnen", pick: "Quelle wählen",
     shareAgain: "Wieder teilen", fileAgain: "Die Datei wieder wählen",
-    stopWaiting: "Nicht mehr warten", end: "Sitzung beenden",
+    smaller: "Kleiner beginnen", stopWaiting: "Nicht mehr warten", end: "Sitzung beenden",
   },
 
   problems: {
@@ -280,7 +280,7 @@ export const de = {
     },
   },
   moreChoices: "Weitere Stellen",
-  details: ["Normal", "Fein", "Am feinsten"],
+  details: { offered: "Wofür Platz ist", standard: "Normal", fine: "Fein", finest: "Am feinsten" },
   licence: ({ summary, licence }) => `${summary} Lizenz: ${licence}.`,
   reopens: "Die Sitzung wird neu geöffnet.",
   remove: "Entfernen",

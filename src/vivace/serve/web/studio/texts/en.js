@@ -144,15 +144,15 @@ export const en = {
     connecting: ["Connecting", ""],
     firstPicture: ["Waiting for the first picture", ""],
     reconnecting: "Reconnecting",   // and why
-    waiting: ({ position, retryAfterS }) => [
+    waiting: ({ position, retryAfterS, offer }) => [
       position === 1 ? "You are next" : `You are number ${position} in the queue`,
-      `Every place is taken. Your stream starts by itself${retryAfterS ? `, in about ${duration(retryAfterS, "minutes")}` : ""}.`,
+      `Every place is taken. Your stream starts by itself${retryAfterS ? `, in about ${duration(retryAfterS, "minutes")}` : ""}.${offer ? ` At ${offer.join(" × ")} pixels there is room for it now.` : ""}`,
     ],
   },
   actions: {
     retry: "Try again", again: "Start again", anew: "Start a new one", pick: "Choose a source",
     shareAgain: "Share again", fileAgain: "Choose the file again",
-    stopWaiting: "Stop waiting", end: "End session",
+    smaller: "Start smaller", stopWaiting: "Stop waiting", end: "End session",
   },
 
   // By the code of a VivaceError; `said` is its message.
@@ -288,7 +288,7 @@ export const en = {
     },
   },
   moreChoices: "More places",
-  details: ["Standard", "Fine", "Finest"],
+  details: { offered: "As there is room", standard: "Standard", fine: "Fine", finest: "Finest" },
   licence: ({ summary, licence }) => `${summary} Licence: ${licence}.`,
   reopens: "The session is opened anew.",
   remove: "Remove",
