@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 from skimage import data
 
 from vivace.errors import ControlError
@@ -91,6 +92,31 @@ def test_a_person_and_her_parts_are_found_in_one_picture(portrait: np.ndarray) -
             assert found[name].mask[y, x] >= 128, (name, x, y)
         for x, y in outside:
             assert found[name].mask[y, x] < 128, (name, x, y)
+
+
+def dressed(portrait: np.ndarray, clothes: np.ndarray, rgb: np.ndarray) -> np.ndarray:
+    """Return the portrait with clothes of another colour, nearly as light and dark as they were."""
+    light = 0.8 + 0.4 * portrait.mean(axis=2, keepdims=True) / 255
+    return np.where(clothes[..., None] > 127, rgb * light, portrait).astype(np.uint8)
+
+
+def test_clothes_of_the_colour_of_the_hair_are_no_hair(portrait: np.ndarray) -> None:
+    found = RegionFinder.open((512, 512)).find(portrait, {"hair", "clothes"})
+    of_hair = dressed(portrait, found["clothes"].mask, np.median(portrait[found["hair"].mask > 200], axis=0))
+    found = RegionFinder.open((512, 512)).find(of_hair, {"hair", "clothes"})
+    assert found["hair"].mask[:100].any()
+    assert not found["hair"].mask[160:].any()
+    assert found["clothes"].mask[180:190, 130:140].min() > 127
+
+
+def test_a_throat_in_the_shade_of_the_chin_is_no_shirt(portrait: np.ndarray) -> None:
+    clothes = RegionFinder.open((512, 512)).find(portrait, {"clothes"})["clothes"].mask
+    near = Image.fromarray(dressed(portrait, clothes, np.full(3, 30))[:230])
+    shaded = tuple((portrait[120:130, 200:210].mean(axis=(0, 1)) * 0.6).astype(int).tolist())
+    ImageDraw.Draw(near).polygon([(180, 160), (265, 160), (285, 205), (224, 222), (165, 205)], fill=shaded)
+    found = RegionFinder.open(near.size).find(np.asarray(near), {"clothes"})
+    assert found["clothes"].mask[175:195, 200:250].mean() < 64
+    assert found["clothes"].mask[190:200, 130:140].min() > 127
 
 
 def test_a_click_picks_the_smallest_region_under_it(portrait: np.ndarray) -> None:

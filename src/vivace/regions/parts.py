@@ -33,6 +33,16 @@ _LEAST = 3e-4
 """Probability of a colour that a part was not seen with."""
 _ALIKE = 0.09, 0.16
 """From the first to the second of this relative difference of colours, by roots, what is over a face is hair."""
+_SHADES = 0.7, 0.5
+"""Shares of the light on a face in which skin is known again, such as under a chin,"""
+_SHADED = 0.1
+"""and how much of the colours of skin each of them is."""
+_IS_HAIR = 0.25
+"""Least share of hair on the way from the head, from which on a px keeps its own."""
+_SCALP = 0.9, 1.9
+"""Distances from the middle of a face between which hair grows, in halves of the face."""
+_SLANT = 2
+"""Px of the grid that hair may go aside from one row to the next."""
 
 Floats = NDArray[np.float32]
 
@@ -113,6 +123,7 @@ class PartsWatcher:
                 places_of = around_each[index, mine]
                 at[inside[mine]] = places_of
                 kinds[:, inside[mine]] = _tell(places_of, bins[mine], colours, from_behind=face.from_behind)
+        _keep_grown_hair(kinds.reshape(-1, height, width), at.reshape(height, width, 2))
         # neighbours are mostly of one kind, and there is one kind to a px
         likely = Box(person.shape, 3).run(kinds.reshape(-1, height, width)).reshape(len(kinds), -1)[:, inside] ** 2
         shares = np.zeros((len(PARTS) + 1, height * width), np.float32)
@@ -173,6 +184,9 @@ def _tell(at: Floats, bins: NDArray[np.intp], colours: _Colours, *, from_behind:
     if new:
         for part, seed in enumerate(_seeds(at)):
             colours.histograms[part] = _histogram(bins, seed)
+        for light in _SHADES:
+            fresh = _histogram(_dimmed(bins, light), _seeds(at)[_SKIN])
+            colours.histograms[_SKIN] += _SHADED * (fresh - colours.histograms[_SKIN])
         # what looks like the skin of the face is skin beside it, too
         likely = colours.histograms[:, bins] + _LEAST
         seeds = _seeds(at) * (likely / likely.sum(axis=0))
@@ -195,6 +209,25 @@ def _tell(at: Floats, bins: NDArray[np.intp], colours: _Colours, *, from_behind:
             colours.histograms[part] = kept * colours.histograms[part] + (1 - kept) * fresh
         colours.long += (1 - kept) * (_length(at, shares[_HAIR]) - colours.long)
     return np.asarray(shares, np.float32)
+
+
+def _keep_grown_hair(kinds: Floats, at: Floats) -> None:
+    """Take from hair, in shares of kinds `[3 h w]` in place, what does not hang down from the head.
+
+    Brows and the shoulders of a shirt may have the colour of hair. It is followed down from row to row, from over and
+    beside the upper half of a face, and is at most as likely as on its way; `at [h w 2]` are the px's places around
+    faces.
+    """
+    hair = kinds[_HAIR]
+    distance = np.hypot(at[..., 0], at[..., 1])
+    grown = hair * ((distance > _SCALP[0]) & (distance < _SCALP[1]) & (at[..., 1] < 0))
+    for row in range(1, len(hair)):
+        above = grown[row - 1].copy()
+        for by in range(1, _SLANT + 1):
+            np.maximum(above[by:], grown[row - 1, :-by], out=above[by:])
+            np.maximum(above[:-by], grown[row - 1, by:], out=above[:-by])
+        np.maximum(grown[row], np.minimum(hair[row], above), out=grown[row])
+    hair *= np.minimum(grown / _IS_HAIR, 1)
 
 
 def _baldness(at: Floats, bins: NDArray[np.intp]) -> float:
@@ -266,7 +299,8 @@ def _seeds(at: Floats) -> Floats:
     right, down = np.abs(at[:, 0]), at[:, 1]
     distance = np.hypot(at[:, 0], down)
     hair = _ramp(distance, 1.0, 1.3) * (1 - _ramp(distance, 1.5, 1.7)) * (down < -0.45)
-    clothes = _ramp(down, 1.2, 1.9) * (1 - _ramp(down, 8, 12))
+    throat = (1 - _ramp(right, 0.4, 0.8)) * (1 - _ramp(down, 1.9, 2.6))
+    clothes = _ramp(down, 1.2, 1.9) * (1 - _ramp(down, 8, 12)) * (1 - throat)
     eyes = (down > -0.5) & (down < -0.05)
     mouth = (down > 0.35) & (down < 0.75) & (right < 0.45)
     skin = (distance < 0.75) & ~eyes & ~mouth
@@ -277,6 +311,13 @@ def _bins(rgb: NDArray[np.uint8]) -> NDArray[np.intp]:
     # by roots: hair and clothes are often dark, and differ little there
     levels = (np.sqrt(rgb, dtype=np.float32) * (_LEVELS / 16)).astype(np.intp)
     return np.asarray((levels[..., 0] * _LEVELS + levels[..., 1]) * _LEVELS + levels[..., 2])
+
+
+def _dimmed(bins: NDArray[np.intp], light: float) -> NDArray[np.intp]:
+    """Return the colours in a share of their light, 0 to 1."""
+    levels = np.stack((bins // _LEVELS**2, bins // _LEVELS % _LEVELS, bins % _LEVELS)) + 0.5
+    red, green, blue = (levels * light**0.5).astype(np.intp)
+    return np.asarray((red * _LEVELS + green) * _LEVELS + blue)
 
 
 def _histogram(bins: NDArray[np.intp], weights: Floats) -> Floats:
