@@ -48,6 +48,9 @@ LOOKS = (
     " && looks mix both.look dusk.look mine.look --shares 0.7,0.3 && looks show both.look"
     f" && run scene:boat --model mini2 --look both.look {RUN} -o null"
 )
+LOOK_OF_PICTURES = (
+    f"train looks fit mine.look painting.jpg --steps 1 && run scene:boat --model mini2 --look mine.look {RUN} -o null"
+)
 SHOW = f"run clip.mp4 --script show.toml --log show.jsonl {RUN} -o a.mp4 && replay show.jsonl clip.mp4 -o b.mp4"
 DRIVEN = f"run dance.mp4 --drive strength=level:0.3..1 --drive seed=beat -p ink {RUN} -o null"
 DRIVEN_BY_A_FILE = f"run clip.mp4 --sound dance.mp4 --drive seed=beat --drive prompt=bass:ink..neon {RUN} -o null"
@@ -148,6 +151,7 @@ SLOW = {
     "vivace looks show both.look": LOOKS,
     "vivace looks save mine.look --picture painting.jpg": LOOKS,
     "vivace run camera --model mini2 --look both.look": LOOKS,
+    "vivace run camera --model mini2 --look mine.look": LOOK_OF_PICTURES,
     **{f"vivace run camera --model mini2 -p {words!r}": LOOKS_IN_WORDS for words in LOOK_WORDS},
     "vivace run camera --model mini2 --style-image painting.jpg": LIKE_A_PICTURE,
     "vivace run camera --model mini2 --style-image painting.jpg -p charcoal --set style_share=0.7": LIKE_A_PICTURE,

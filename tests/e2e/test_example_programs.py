@@ -213,14 +213,14 @@ def test_a_look_is_made_of_a_folder_of_pictures(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     for number, level in enumerate((40, 200)):
         Image.fromarray(np.full((64, 64, 3), level, np.uint8)).save(tmp_path / "pictures" / f"{number}.png")
-    done = run("own_look.py", "pictures", "mine.look", folder=tmp_path)
+    done = run("own_look.py", "pictures", "mine.look", "--steps", "2", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "the mean of 2 pictures" in done.stdout
+    assert "after the fit" in done.stdout
     look = open_look(tmp_path / "mine.look")
-    assert (look.title, len(look.mixture.pictures)) == ("pictures", 1)
+    assert (look.title, len(look.mixture.pictures)) == ("mine", 1)
     (tmp_path / "empty").mkdir()
     done = run("own_look.py", "empty", "mine.look", folder=tmp_path)
-    assert "there are no pictures" in done.stderr
+    assert "a folder without pictures" in done.stderr
 
 
 def test_a_family_of_ones_own_is_one_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

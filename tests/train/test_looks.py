@@ -22,11 +22,11 @@ from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.train.clips import Segment
 from vivace.train.looks import commands, packages
 from vivace.train.looks.batches import BatchSource, is_invented
-from vivace.train.looks.commands import SHIPPED
 from vivace.train.looks.computed import COMPUTED
 from vivace.train.looks.evaluate import measure
 from vivace.train.looks.features import Features
 from vivace.train.looks.fit import (
+    SHIPPED,
     FitConfig,
     Progress,
     learning_rate,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from vivace.errors import SinkWriteError, UsageError
+from vivace.errors import UsageError
 
 if TYPE_CHECKING:
     from vivace.models.mini2.mixture import Mixture
@@ -142,13 +142,7 @@ def _shares(text: str | None, count: int) -> list[float]:
 
 
 def _write(to: Path, title: str, mixture: Mixture) -> None:
-    from vivace.models.mini2.saved import SUFFIX, Look, look_text
+    from vivace.models.mini2.saved import Look, write_look
 
-    if to.suffix != SUFFIX:
-        raise UsageError(f"{to}: a look is saved as NAME{SUFFIX}")
-    text = look_text(Look(title, mixture))
-    try:
-        to.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SinkWriteError(f"{to} cannot be written ({error.strerror})") from error
+    write_look(to, Look(title, mixture))
     print(f"{to}: {mixture.words}")

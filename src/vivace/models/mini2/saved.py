@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import Field, ValidationError, field_validator
 
 from vivace.checks import Table, nearest
-from vivace.errors import ControlError, SourceNotFoundError, describe_invalid
+from vivace.errors import ControlError, SinkWriteError, SourceNotFoundError, UsageError, describe_invalid
 from vivace.models.base import SAVED_LOOK
 from vivace.models.controls import MAX_TEXT_CHARS
 from vivace.models.mini2.config import PICTURE_NUMBERS
@@ -107,6 +107,23 @@ def look_text(look: Look) -> str:
     if len(text) > MAX_TEXT_CHARS:
         raise ControlError(f"this look takes {len(text):,} characters of {MAX_TEXT_CHARS:,}; mix fewer looks")
     return text + "\n"
+
+
+def write_look(path: Path, look: Look) -> None:
+    """Save a look as a file, in place of one that is there.
+
+    Raises:
+        UsageError: the file is not called `NAME.look`.
+        ControlError: it has no title, or more parts than a file may hold.
+        SinkWriteError: the file cannot be written.
+    """
+    if path.suffix != SUFFIX:
+        raise UsageError(f"{path}: a look is saved as NAME{SUFFIX}")
+    text = look_text(look)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SinkWriteError(f"{path} cannot be written ({error.strerror})") from error
 
 
 def open_look(path: Path) -> Look:

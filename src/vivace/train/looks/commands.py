@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from rich.console import Console
 
 from vivace.errors import UsageError
 from vivace.models.mini2.looks import LOOK_KEYS
-from vivace.train.looks.fit import FitConfig, fit
+from vivace.train.looks.fit import SHIPPED, FitConfig, fit
 from vivace.train.looks.material import read_material
 from vivace.train.looks.neural import NeuralTeachers
 from vivace.train.looks.targets import PICTURE, Painter, is_baked, shard_path
@@ -29,8 +28,6 @@ app = App(
     help_epilogue="",
 )
 console = Console(stderr=True)
-SHIPPED = Path(str(resources.files("vivace.models.mini2"))) / "mini2.safetensors"
-"""Weights from which a run without a checkpoint begins."""
 FIRST_SHARDS = 8
 """Number of shards with which training begins; the others are baked beside it."""
 
@@ -249,6 +246,38 @@ def evaluate(
         row = score.row()
         table.add_row(key, *(f"{row[name]:.2f}" for name in columns))
     Console().print(table)
+
+
+@app.command(name="fit")
+def fit_(
+    to: Path,
+    /,
+    *pictures: Path,
+    steps: Annotated[int, Parameter(help="Steps of the fit; 120 take half a minute of one core.")] = 120,
+    title: Annotated[str | None, Parameter(help="What people will see; the file's name if not given.")] = None,
+) -> None:
+    """Fit a look to pictures of your own, by the shipped weights, and save it; `vivace run --look` paints with it.
+
+    Parameters
+    ----------
+    to
+        File to write, `NAME.look`.
+    pictures
+        Pictures, or folders of pictures.
+    """
+    from vivace.models.mini2.saved import Look, write_look
+    from vivace.train.looks.own import fit_look, read_pictures
+
+    if steps < 1:
+        raise UsageError("--steps is at least 1")
+    found = read_pictures(pictures)
+    torch.set_num_threads(1)
+    fitted = fit_look(found, steps=steps)
+    write_look(to, Look(title or to.stem, fitted.mixture))
+    console.print(
+        f"{to}: fitted to pictures: {len(found)}; other scenes are painted {fitted.after:.3f} from them, "
+        f"and {fitted.before:.3f} by the mean of their looks"
+    )
 
 
 def _known(looks: Sequence[str], keys: Sequence[str] = LOOK_KEYS[1:]) -> Sequence[str]:

@@ -16,6 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ from vivace.train.looks.table import grow_table
 from vivace.train.looks.targets import SIDE_PX
 from vivace.train.processes import agreed, joined, moving_average, restoring, save_checkpoint
 
+SHIPPED = Path(str(resources.files("vivace.models.mini2"))) / "mini2.safetensors"
+"""Weights from which a run without a checkpoint begins."""
 SAY_EVERY_STEPS = 20
 TABLE = "codes.table"
 PARTS = ("net.", "codes.")
