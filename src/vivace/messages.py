@@ -208,6 +208,9 @@ class Ack(Table):
     `memory`."""
     reason: str = ""
     """Reason in the server's policy, if the code is `policy`: such as `sexual`, `minors`, `impersonation`."""
+    prompt: str | None = None
+    """Whole request of a prompt that referred to those before it, such as "stronger" or "undo", by which it can be set
+    again; empty where that shows the source, null for every other prompt."""
     matches: list[tuple[str, float]] = Field(default_factory=list)
     """Styles that the prompt was matched to, with their weights; the nearest styles of an unknown prompt."""
     understood: list[Understood] = Field(default_factory=list)

@@ -104,6 +104,20 @@ def test_a_prompt_the_model_cannot_serve_is_refused_with_what_is_near_and_is_not
     assert remembered(live)[:2] == [page.input_value("#prompt"), SEPIA]
 
 
+def test_a_prompt_that_refers_to_the_one_before_becomes_the_whole_one_in_the_field(live: Studio) -> None:
+    page = live.page
+    live.paint(SEPIA)
+    live.wait_colour(IS_SEPIA)
+    for said, whole in (("weaker", f"{SEPIA}, weaker"), ("undo", SEPIA)):
+        live.paint(said)
+        live.wait_until(f"document.getElementById('prompt').value === '{whole}'")
+        assert remembered(live)[0] == whole
+    live.paint("stronger")
+    page.wait_for_selector("#prompt-said.bad")
+    assert "gets no stronger" in page.inner_text("#prompt-said")
+    assert remembered(live)[0] == SEPIA
+
+
 def test_tools_that_hide_take_no_tap_and_a_key_brings_them_back(live: Studio) -> None:
     page = live.page
     page.evaluate("record.addEventListener('click', () => { window.pressed = (window.pressed ?? 0) + 1; }, true)")

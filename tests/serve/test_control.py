@@ -120,6 +120,23 @@ def test_what_one_sets_is_told_to_the_others_without_pictures_and_events(server:
         assert first.hear("changed")["controls"] == {"seed": 7}, "nobody is told of their own"
 
 
+class Continuing(FakeModel):
+    def whole_request(self, text: str, now: str | None, before: str | None) -> str | None:
+        return before if text == "back" else text
+
+
+def test_of_a_prompt_that_refers_to_one_before_it_all_hear_the_whole_one() -> None:
+    with running(settings_for(slots=1), model=Continuing()) as server:
+        session = server.open(controls={"prompt": "red"})
+        with channel(server, session) as first, channel(server, session) as second:
+            second.hear("live")
+            for text, whole, told in (("blue", None, "blue"), ("back", "red", "red"), ("back", "blue", "blue")):
+                first.say(type="update", id=text, controls={"prompt": text})
+                assert first.hear("ack")["prompt"] == whole
+                assert second.hear("changed")["controls"] == {"prompt": told}
+        assert server.manager.get(session["id"]).record.controls.prompt == "blue"
+
+
 def data_url(picture: Image.Image) -> str:
     """Return a picture as encoded in a message."""
     written = io.BytesIO()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from fakes import FakeModel, pictures
 from vivace.errors import CapacityError
 from vivace.stream import Stream
+from vivace.stream.automation import Witness
 
 
 def test_going_back_to_the_natural_size_is_made_ready_or_refused_like_any_other() -> None:
@@ -31,3 +34,35 @@ def test_going_back_to_the_natural_size_is_made_ready_or_refused_like_any_other(
         assert model.opened[opened:] == [natural], "in the caller's thread, before the frame"
         assert stream.push(pictures(1)[0].rgb)[0].size == natural
         assert model.opened[opened:] == [natural]
+
+
+class Continuing(FakeModel):
+    """Model for which "more" stands for the prompt in force, "back" for the one before."""
+
+    def whole_request(self, text: str, now: str | None, before: str | None) -> str | None:
+        return {"more": now, "back": before}.get(text, text)
+
+
+def test_a_prompt_that_refers_to_one_before_it_is_set_answered_and_told_as_a_whole_one() -> None:
+    told = []
+
+    class Telling(Witness):
+        def updated(self, update_index: int, frame_index: int, given: Mapping[str, object]) -> None:
+            told.append(given["prompt"])
+
+    with Stream(Continuing(), prompt="red", witness=Telling()) as stream:
+        for text, whole, prompt in (
+            ("blue", None, "blue"),
+            ("more", "blue", "blue"),
+            ("green", None, "green"),
+            ("back", "blue", "blue"),
+            ("back", "green", "green"),
+            (None, None, None),
+            ("back", "green", "green"),
+            ("back", "", None),
+        ):
+            ack = stream.update(prompt=text)
+            assert ack.whole_prompt == whole
+            assert (ack.prompt and ack.prompt.text) == prompt
+            assert (stream.controls.prompt and stream.controls.prompt.text) == prompt
+            assert told.pop() == prompt

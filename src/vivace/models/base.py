@@ -333,6 +333,23 @@ class PicksPlaces(Protocol):
 
 
 @runtime_checkable
+class RefersToPrompts(Protocol):
+    """A model that understands prompts such as "stronger" and "undo", which refer to those before them."""
+
+    def whole_request(self, text: str, now: str | None, before: str | None) -> str | None:
+        """Return what a prompt asks for by itself, as text that needs none before it; None for the source untouched.
+
+        Args:
+            text: the prompt.
+            now: the prompt in force; None shows the source untouched.
+            before: the one before that.
+
+        Raises:
+            ControlError: it refers to something that there is not.
+        """
+
+
+@runtime_checkable
 class PreparesEfforts(Protocol[_Prepared]):
     """Model that needs preparation for each effort, e.g. compilation."""
 

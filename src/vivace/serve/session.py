@@ -340,6 +340,8 @@ class LiveSession:
         async with self._one_update:
             ack = await asyncio.to_thread(self._steering.update, controls, request_id, arrived_s)
             if ack.accepted:
+                if ack.prompt is not None:
+                    controls = controls.model_copy(update={"prompt": ack.prompt})
                 self._record = self._record.model_copy(update={"controls": merged(self._record.controls, controls)})
                 self._context.changed(self.id)
                 if told := told_to_others(controls):

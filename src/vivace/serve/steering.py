@@ -159,6 +159,7 @@ class SessionSteering:
             message=ack.message,
             code=code,
             reason=reason,
+            prompt=ack.whole_prompt,
             matches=list(matches),
             understood=_understood(edits),
         )

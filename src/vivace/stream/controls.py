@@ -102,6 +102,9 @@ class Ack:
     """Encoded prompt, if the update had one, with `confidence` and `matches`."""
     message: str = ""
     """Message for people."""
+    whole_prompt: str | None = None
+    """Whole request of a prompt that referred to those before it, such as "stronger" or "undo", by which it can be set
+    again; empty where that shows the source, None for every other prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ class ControlBoard:
         self._lock = Lock()
         self._now = Snapshot(initial, 0)
         self._next_index = 0
+        self._prompts: tuple[str | None, str | None] = (initial.prompt.text if initial.prompt else None, None)
         self._retired: list[Mask] = []
         self._told_events: Mapping[str, int] = {}
 
@@ -132,20 +136,29 @@ class ControlBoard:
         with self._lock:
             return self._now.controls
 
+    @property
+    def prompts(self) -> tuple[str | None, str | None]:
+        """Texts of the prompt in force and of the one before it; None for the source untouched."""
+        with self._lock:
+            return self._prompts
+
     def submit(
         self, changes: Mapping[str, Any], *, arrived_s: float, given: Mapping[str, object] | None = None
     ) -> tuple[int, int]:
         """Return the update's number and the first frame it affects, after merging checked changes.
 
-        The witness is told of `given`.
+        The witness is told of `given`, by default `changes`.
         """
+        given = changes if given is None else given
         with self._lock:
             before = self._now.controls
             prompt_set_s = arrived_s if "prompt" in changes else self._now.prompt_set_s
             self._now = Snapshot(before.changed(changes), self._now.update_index + 1, prompt_set_s)
             if before.mask is not None and before.mask is not self._now.controls.mask:
                 self._retired.append(before.mask)
-            self.witness.updated(self._now.update_index, self._next_index, changes if given is None else given)
+            if "prompt" in changes:
+                self._prompts = str(given["prompt"]) if changes["prompt"] else None, self._prompts[0]
+            self.witness.updated(self._now.update_index, self._next_index, given)
             return self._now.update_index, self._next_index
 
     def position(self) -> tuple[int, int]:

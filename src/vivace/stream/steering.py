@@ -10,7 +10,7 @@ from typing import Any
 
 from vivace.media.size import Size
 from vivace.media.source import on_error
-from vivace.models.base import Prompt, StreamModel
+from vivace.models.base import Prompt, RefersToPrompts, StreamModel
 from vivace.stream.controls import Ack, ControlBoard, check_changes
 from vivace.stream.mask import Mask
 from vivace.stream.moderation import NOBODY, Moderator
@@ -72,6 +72,11 @@ class Steering:
             SourceError: a mask file that is missing or cannot be read; nothing changes.
             CapacityError: not enough memory for another size; nothing changes.
         """
+        given = dict(changes if given is None else given)
+        whole = self._whole_prompt(changes.get("prompt"))
+        if whole is not None:
+            given["prompt"] = whole or None
+            changes = {**changes, "prompt": whole or None}
         checked = check_changes(changes, self._model, moderator=self._moderator)
         mask: Mask | None = checked.get("mask")
         with nullcontext() if mask is None else on_error(mask.close):
@@ -81,11 +86,16 @@ class Steering:
             with self._lock:
                 if admit is not None:
                     admit(self._board.position()[0] + 1)
-                update_index, frame_index = self._board.submit(
-                    checked, arrived_s=arrived_s, given=changes if given is None else given
-                )
+                update_index, frame_index = self._board.submit(checked, arrived_s=arrived_s, given=given)
         prompt: Prompt | None = checked.get("prompt")
-        return Ack(update_index, frame_index, tuple(checked), prompt, _message(checked, prompt))
+        return Ack(update_index, frame_index, tuple(checked), prompt, _message(checked, prompt), whole)
+
+    def _whole_prompt(self, prompt: object) -> str | None:
+        """Return what a prompt asks for that refers to those before it; empty for the source, None for all others."""
+        if not isinstance(prompt, str) or not isinstance(self._model, RefersToPrompts):
+            return None
+        whole = self._model.whole_request(prompt, *self._board.prompts)
+        return None if whole == prompt else whole or ""
 
     def _make_ready(self, checked: Mapping[str, Any]) -> None:
         """Prepare for the change now, so that it neither delays a frame nor fails at one."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vivace.errors import ControlError
 from vivace.models.base import PromptEdit
 from vivace.models.edits.places import EVERYTHING, parts_of
 from vivace.models.edits.plan import read_plan
-from vivace.models.edits.prompts import colour_of, colours, encode
+from vivace.models.edits.prompts import colour_of, colours, encode, whole_request
 from vivace.models.mini.text import TextEncoder
 
 TEXT = TextEncoder.load()
@@ -148,7 +149,7 @@ def test_the_picture_as_it_is_is_nothing_to_do() -> None:
     ("text", "said"),
     [
         ("me as a zombie", "Understood: zombie skin on the person. I do not know how to paint 'zombie skin'"),
-        ("undo", "Understood: undo the last change. A prompt says all that is to be seen"),
+        ("make my shirt red, then undo", "Say 'undo' by itself"),
         ("my hair in rainbow colours", "rainbow is no colour that is known"),
         ("my face in ink, my hair in oil, the room in watercolour", "These are 3 looks in one picture"),
     ],
@@ -185,3 +186,48 @@ def test_things_are_removed_and_how_is_said() -> None:
     [gone] = read_plan(prompt.embeds).gone
     assert gone.places == PERSON
     assert "what is around it" in prompt.message
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "whole"),
+    [
+        ("stronger", "make my shirt red", "make my shirt red, stronger"),
+        ("mehr davon", "make my shirt red, weaker", "make my shirt red, weaker, stronger"),
+        ("too much", "ink", "ink, weaker"),
+        ("weaker hair", "make my hair blue and blur the background", None),
+        ("undo", "ink", "oil"),
+        ("ink", "oil", "ink"),
+        ("qwertz", "oil", "qwertz"),
+        ("stronger", None, "stronger"),
+    ],
+)
+def test_a_request_that_refers_to_the_one_before_is_a_whole_one(text: str, now: str | None, whole: str | None) -> None:
+    asked = whole_request(text, now, "oil")
+    assert asked == whole or (whole is None and now is not None and asked.startswith(now))
+    assert asked == text or whole_request(asked, None, None) == asked, "it refers to none"
+
+
+def test_stronger_and_weaker_are_steps_of_the_last_edit_or_of_the_one_that_is_named() -> None:
+    def tints_and_blurs(text: str) -> tuple[list[float], list[float]]:
+        plan = read_plan(encode(text, TEXT.encode).embeds)
+        return [layer.weight for layer in plan.tints], [layer.weight for layer in plan.blurs]
+
+    [tint], [blur] = tints_and_blurs("make my hair blue and blur the background")
+    [weaker], [same] = tints_and_blurs("make my hair blue and blur the background, weaker on the hair")
+    assert (weaker < tint, same) == (True, blur)
+    [same], [stronger] = tints_and_blurs("make my hair blue and blur the background, stronger")
+    assert (same, stronger > blur) == (tint, True)
+    assert tints_and_blurs("make my hair blue, weaker, stronger") == ([tint], [])
+
+
+def test_a_little_of_a_look_is_half_of_it_where_the_painting_model_knows_no_amounts() -> None:
+    [look] = read_plan(encode("ink, a little", TEXT.encode).embeds).looks
+    [full] = read_plan(encode("ink", TEXT.encode).embeds).looks
+    assert (look.places, look.weight, full.weight) == (EVERYTHING, 0.5, 1.0)
+    assert np.allclose(look.embeds, full.embeds)
+
+
+@pytest.mark.parametrize(("text", "now"), [("stronger", "ink"), ("weaker", "ink, a little"), ("undo", None)])
+def test_what_cannot_go_further_is_refused(text: str, now: str | None) -> None:
+    with pytest.raises(ControlError, match=r"no stronger|no weaker|nothing to undo"):
+        whole_request(text, now, None)

@@ -27,7 +27,7 @@ from vivace.models.edits.plan import (
     to_plan,
     with_looks,
 )
-from vivace.models.edits.prompts import encode
+from vivace.models.edits.prompts import encode, whole_request
 from vivace.models.prompt_cache import PromptCache
 from vivace.models.thumbnail import thumbnail_of
 from vivace.regions.finder import Found, RegionFinder
@@ -121,6 +121,14 @@ class EditingModel(Generic[State]):
         layers = read_plan(prompt.embeds)
         self._load(frozenset[str]().union(*(needed(layer.places, layers.present.keys()) for layer in layers.all)))
         return prompt
+
+    def whole_request(self, text: str, now: str | None, before: str | None) -> str | None:
+        """Return what a request asks for by itself: "stronger", "weaker" and "undo" refer to those before them.
+
+        Raises:
+            ControlError: there is nothing to undo, or nothing stronger or weaker.
+        """
+        return whole_request(text, now, before)
 
     def encode_control(self, name: str, value: Any) -> Any:
         """Encode a control of the painting model; that of `place` or `matte` loads the networks that it needs."""

@@ -86,9 +86,9 @@ def to_plan(edits: dict[str, PlaceEdit], dim: int) -> Plan:
     return plan
 
 
-def whole(embeds: Embeds) -> Plan:
-    """Return the plan that paints all of the picture with one look."""
-    return to_plan(dict.fromkeys(TREE, PlaceEdit(embeds, 1.0)), len(embeds))
+def whole(embeds: Embeds, opacity: float = 1.0) -> Plan:
+    """Return the plan that paints all of the picture with one look, at an opacity of 0 to 1."""
+    return to_plan(dict.fromkeys(TREE, PlaceEdit(embeds, opacity)), len(embeds))
 
 
 def confined(plan: Plan, place: str) -> Plan:

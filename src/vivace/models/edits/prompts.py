@@ -8,6 +8,9 @@ from dataclasses import replace
 from functools import cache
 from importlib import resources
 
+import numpy as np
+
+from vivace.errors import ControlError
 from vivace.models.base import Prompt, PromptEdit, is_saved_look
 from vivace.models.edits.painters import MOST_LOOKS
 from vivace.models.edits.places import EVERYTHING, PLACES, parts_of
@@ -30,9 +33,9 @@ _GONE = " (seen behind it: what a camera that stands still has seen there, else 
 _CLEAR = " (where the output can be transparent; elsewhere black)"
 _PICTURE = " (the one that is given as 'background')"
 _CANNOT = {
-    "undo": "say what is to be seen now",
-    "stronger": "say it with the whole request, as in 'strong blur', or set the strength",
-    "weaker": "say it with the whole request, as in 'a little blur', or set the strength",
+    "undo": "Say 'undo' by itself.",
+    "stronger": "Nothing there could be stronger; say it of a look, a colour or a blur, or set the strength.",
+    "weaker": "Nothing there could be weaker; say it of a look, a colour or a blur, or set the strength.",
 }
 _ELSEWHERE = ("place", "transport")
 """Rules of the reader by which a request is to be somewhere else."""
@@ -42,12 +45,47 @@ Encode = Callable[[str], Prompt]
 """Encoder of the painting model: a prompt for all of the picture."""
 
 
+_GRADES = ("stronger", "weaker")
+
+
 class _NotServedError(Exception):
     """An edit that is understood and cannot be made; says why, in words, and which looks are near."""
 
     def __init__(self, reason: str, near: tuple[tuple[str, float], ...] = ()) -> None:
         super().__init__(reason)
         self.near = near
+
+
+def whole_request(text: str, now: str | None, before: str | None) -> str | None:
+    """Return what a request asks for by itself: of "stronger" and "weaker" all of the prompt `now`, of "undo" `before`.
+
+    Raises:
+        ControlError: there is nothing to undo, or nothing stronger or weaker.
+    """
+    edits = () if is_saved_look(text) else _sure_edits(text)
+    if len(edits) != 1 or (edits[0].action != "undo" and (now is None or is_saved_look(now))):
+        return text
+    [edit] = edits
+    if edit.action == "undo":
+        if now is None and before is None:
+            raise ControlError("there is nothing to undo; say how the picture should look")
+        return before
+    if edit.action not in _GRADES:
+        return text
+    whole = f"{now}, {Edit(edit.action, on=edit.on).sentence}"
+    if _distinct(_sure_edits(whole)) == _distinct(_sure_edits(str(now))):
+        raise ControlError(f"'{now}' gets no {edit.action}; set the strength, or say what is to be seen")
+    return whole
+
+
+def _sure_edits(text: str) -> tuple[Edit, ...]:
+    reading = read_request(text).reading
+    return reading.edits if reading.confidence >= _SURE else ()
+
+
+def _distinct(edits: tuple[Edit, ...]) -> list[Edit]:
+    """Return edits with one amount for those that are painted alike."""
+    return [replace(edit, amount="") if edit.action == "look" and edit.amount == "much" else edit for edit in edits]
 
 
 def encode(text: str, paint: Encode) -> Prompt:
@@ -66,13 +104,23 @@ def encode(text: str, paint: Encode) -> Prompt:
     if request is not None and request.reason in _ELSEWHERE and reading.confidence >= _SURE:
         return _elsewhere(plain, [_TITLES[key] for key, _ in request.near()], paint)
     if not _has_more(reading) or (reading.confidence < _SURE and plain.known):
-        return plain
+        return _weakened(plain, reading, whole_picture, paint)
     try:
         return _encoded(text, reading, paint, len(whole_picture.embeds))
     except _NotServedError as reason:
         message = f"Understood: {reading.sentence}. {reason}"
         near, edits = reason.near, tuple(map(_said, reading.edits))
         return replace(plain, known=False, confidence=reading.confidence, matches=near, message=message, edits=edits)
+
+
+def _weakened(plain: Prompt, reading: Reading, whole_picture: Prompt, paint: Encode) -> Prompt:
+    """Return a look on all of the picture as weak as it is asked for, if its painting model has no amounts."""
+    weak = plain.known and [edit.amount for edit in reading.edits] == ["little"]
+    if not weak or not np.array_equal(_look_of(reading.edits[0], paint).embeds, whole_picture.embeds):
+        return plain
+    edits = (_said(reading.edits[0], tuple(style for style, _ in plain.matches)),)
+    embeds = whole(whole_picture.embeds, _LOOK["little"])
+    return replace(plain, embeds=embeds, message=reading.sentence, edits=edits)
 
 
 def _left_to_mini2(prompt: Prompt, reading: Reading, paint: Encode) -> str:
@@ -183,7 +231,7 @@ def _edited(place: PlaceEdit, edit: Edit, look: Prompt | None) -> PlaceEdit:
         case "reset":
             return PlaceEdit()
         case action:
-            raise _NotServedError(f"A prompt says all that is to be seen; {_CANNOT[action]}.")
+            raise _NotServedError(_CANNOT[action])
 
 
 def _mean_colour(edit: Edit) -> Rgb:

@@ -173,7 +173,7 @@ export class Session extends EventTarget {
   }
 
   #accepted(controls, ack, sinceMs) {
-    this.#merge(controls);
+    this.#merge(ack.prompt == null ? controls : { ...controls, prompt: ack.prompt });
     if ("prompt" in controls && this.state === "live") this.glass.until(ack.update_index, sinceMs).then((ms) => this.#emit("shown", { ...ack, ms }));
   }
 

@@ -20,6 +20,11 @@ _DECIDED = ("policy", "add", *CANNOT)
 _PLACES = ("region", "thing", "worn", "skin")
 _QUESTIONS = frozenset("who when where why how is are did does was".split())
 _LIKENESS = frozenset("like style look looks filter effect version theme aesthetic vibe vibes as make turn".split())
+_AMOUNTS: tuple[Amount, ...] = ("little", "", "much")
+_GRADED = ("look", "recolour", "blur")
+"""Actions that have amounts."""
+_STEPS = {"stronger": 1, "weaker": -1}
+"""Steps along the amounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,12 @@ class _Draft:
         return Edit(action, what, frozenset(self.on), frozenset(self.keep), self.amount)
 
 
+def _last_graded(drafts: Sequence[_Draft], on: Sequence[str]) -> _Draft | None:
+    """Return the last edit that has an amount, at some places or anywhere, if it is the last one or `on` names it."""
+    graded = [draft for draft in (drafts if on else drafts[-1:]) if draft.action in _GRADED]
+    return next((draft for draft in reversed(graded) if set(on) <= set(draft.on)), None)
+
+
 def _chain(clauses: Sequence[Clause]) -> list[Edit]:
     """Return the edits that the clauses join to."""
     drafts: list[_Draft] = []
@@ -188,8 +199,9 @@ def _chain(clauses: Sequence[Clause]) -> list[Edit]:
                 last.what += clause.what
                 last.keep += keep
                 last.amount = last.amount or clause.amount
-            elif last and clause.action in ("stronger", "weaker") and not on and last.action in ("look", "blur"):
-                last.amount = "much" if clause.action == "stronger" else "little"
+            elif clause.action in _STEPS and (meant := _last_graded(drafts, on)):
+                grade = _AMOUNTS.index(meant.amount) + _STEPS[clause.action]
+                meant.amount = _AMOUNTS[min(max(grade, 0), len(_AMOUNTS) - 1)]
             else:
                 what = [value for value in clause.what if value not in denied or clause.action != "look"]
                 plain = waiting.has("plain", "replace") or clause.has("plain", "replace")

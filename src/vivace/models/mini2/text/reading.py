@@ -49,8 +49,8 @@ class Edit:
             "replace": f"put {what} in place of{on or ' everything'}",
             "remove": f"remove{on or ' everything'}",
             "undo": "undo the last change",
-            "stronger": f"stronger{on}",
-            "weaker": f"weaker{on}",
+            "stronger": f"stronger{on and ' on'}{on}",
+            "weaker": f"weaker{on and ' on'}{on}",
             "reset": f"show{on or ' the picture'} as it is",
         }[self.action]
         return said + _AMOUNTS[self.amount] + (f", keep {_listed(self.keep)}" if self.keep else "")

@@ -86,6 +86,7 @@ export class Prompts {
     this.#asking += 1;
     try {
       const ack = await promise;
+      if (this.text === text.trim()) this.text = ack.prompt ?? "";   // of "stronger" and "undo" the whole request
       this.#accept(ack.prompt);
       this.say(() => (ack.prompt ? this.#understood(ack) : T.prompt.none));
     } catch (error) {
