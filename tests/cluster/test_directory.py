@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from fakes import FakeClock
+from patience import PATIENCE_S
+from vivace.cluster.checkpoint import Checkpoint
 from vivace.cluster.directory import (
     DISTRUST_S,
     KEEP_LOST_S,
@@ -284,3 +288,29 @@ def test_what_a_worker_has_told_of_a_session_is_kept_when_its_gateway_comes_late
     late = SessionRecord.new("bob", "mini", Controls(), None)
     registrar.opened(place, late)
     assert [each.id for each in registrar._checkpoint.load()] == [record.id], "none of a worker that is lost"
+
+
+class SlowDisk:
+    """A file's connection that writes nothing before it may."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.may_write = threading.Event()
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        assert self.may_write.wait(PATIENCE_S)
+        return getattr(self._connection, name)
+
+
+def test_a_slow_disk_makes_nobody_wait_and_has_it_all_in_the_end(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "d.sqlite")
+    disk = SlowDisk(checkpoint._connection)
+    checkpoint._connection = disk  # type: ignore[assignment]
+    records = [SessionRecord.new("ada", "mini", Controls(seed=seed), None) for seed in range(3)]
+    checkpoint.save(records)
+    for seed in range(100):  # all of it returns while nothing can be written
+        checkpoint.save([records[0].model_copy(update={"controls": Controls(seed=seed)})])
+    checkpoint.save((), [records[1].id])
+    disk.may_write.set()
+    kept = {each.id: each.controls.seed for each in checkpoint.load()}
+    assert kept == {records[0].id: 99, records[2].id: 2}

@@ -228,6 +228,27 @@ async def test_operators_see_all_workers_on_one_page_and_strangers_nothing(tmp_p
 
 
 @in_loop
+async def test_a_worker_whose_clock_is_a_day_ahead_serves_and_refuses_only_tokens_that_are_shorter(
+    tmp_path: Path,
+) -> None:
+    secret, day_s = make_secret(), 86_400.0
+    async with local_cluster(tmp_path, "one", token_secret=secret) as cluster:
+        access = cluster.workers["one"].worker._app.state.server.access_control
+        access._clock = lambda: time.time() + day_s
+
+        async def open_with(expires_s: float) -> httpx2.Response:
+            token = make_token(secret, frozenset({"publish"}), expires_s=expires_s, now_s=time.time())
+            headers = {"Authorization": f"Bearer {token}"}
+            return await asked(cluster, "POST", "/v1/sessions", json={}, headers=headers)
+
+        short = await open_with(day_s / 2)
+        assert (short.status_code, short.json()["code"]) == (401, "expired_token")
+        session = (await open_with(2 * day_s)).json()
+        assert cluster.session_on(session["id"]) == "one"
+        assert cluster.takes("one"), "its reports are by no clock of its own"
+
+
+@in_loop
 async def test_what_cannot_be_is_said_by_the_gateway_as_by_a_server(tmp_path: Path) -> None:
     async with local_cluster(tmp_path) as cluster:
         assert (await asked(cluster, "GET", "/readyz")).json()["code"] == "loading"

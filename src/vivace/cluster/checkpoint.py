@@ -1,10 +1,12 @@
-"""Checkpoint of a directory: the records of its sessions in a file, written as they change."""
+"""Checkpoint of a directory: the records of its sessions in a file, written as they change, beside the work."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -36,9 +38,14 @@ class Checkpoint:
             raise UsageError(
                 f"the directory's file {path} cannot be used ({error}); choose another with --state"
             ) from error
+        self._lock = threading.Lock()
+        self._pending: dict[str, SessionRecord | None] = {}
+        """Records that are not written yet, by session; None: it has ended."""
+        self._writer = ThreadPoolExecutor(1, "vivace-checkpoint")
 
     def load(self) -> list[SessionRecord]:
         """Return the records; one that cannot be read, as of another version, is left out."""
+        self.flush()
         records = []
         for session_id, text in self._connection.execute("SELECT id, record FROM sessions"):
             try:
@@ -48,11 +55,26 @@ class Checkpoint:
         return records
 
     def save(self, changed: Iterable[SessionRecord], ended: Iterable[str] = ()) -> None:
-        """Write what has changed; a disk that fails costs the checkpoint, not the sessions."""
-        rows = [(record.id, record.model_dump_json(exclude_unset=True)) for record in changed]
-        gone = [(session_id,) for session_id in ended]
-        if not rows and not gone:
+        """Have what has changed written, soon: a slow disk makes nobody wait, one that fails costs the checkpoint."""
+        news: dict[str, SessionRecord | None] = {record.id: record for record in changed}
+        news.update(dict.fromkeys(ended))
+        if not news:
             return
+        with self._lock:
+            idle = not self._pending
+            self._pending.update(news)
+        if idle:
+            self._writer.submit(self._write)
+
+    def flush(self) -> None:
+        """Wait until everything that was saved is written."""
+        self._writer.submit(self._write).result()
+
+    def _write(self) -> None:
+        with self._lock:
+            pending, self._pending = self._pending, {}
+        rows = [(each.id, each.model_dump_json(exclude_unset=True)) for each in pending.values() if each is not None]
+        gone = [(session_id,) for session_id, record in pending.items() if record is None]
         try:
             self._connection.execute("BEGIN")
             self._connection.executemany("INSERT OR REPLACE INTO sessions VALUES (?, ?)", rows)
