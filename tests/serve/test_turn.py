@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from pydantic import ValidationError
+
 from http_fakes import running, settings_for
 from vivace.serve.rtc import make_peer_factory
 from vivace.serve.settings import ServeSettings
@@ -28,6 +31,11 @@ def test_only_turn_servers_without_a_user_are_given_one() -> None:
 def test_without_a_secret_the_servers_are_as_they_were_set() -> None:
     settings = ServeSettings(ice_servers=SERVERS)
     assert ice_servers(settings, 0.0) == settings.ice_servers
+
+
+def test_a_secret_that_no_server_needs_is_refused() -> None:
+    with pytest.raises(ValidationError, match="turn_secret makes users of TURN servers, and ice_servers names none"):
+        ServeSettings(ice_servers=[SERVERS[0], SERVERS[2]], turn_secret="north")
 
 
 def test_clients_and_the_server_itself_get_users_that_expire() -> None:

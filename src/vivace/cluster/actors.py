@@ -258,7 +258,7 @@ def of_machine(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
 
 
 _handles: dict[str, Any] = {}
-"""Handles of actors that have answered, by name: to look one up is a call to Ray's head, on the way of every request."""
+"""Handles of actors by name: to look one up is a call to the head of Ray, and every request would make it."""
 
 
 async def _ask(actor_name: str, method: str, *args: Any, **named: Any) -> Any:

@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,7 @@ from pydantic import (
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_validator,
 )
 
 from vivace.checks import brief
@@ -130,6 +131,11 @@ class IceServer(BaseModel):
     urls: Annotated[list[Annotated[str, AfterValidator(_ice_url)]], BeforeValidator(_split)]
     username: str | None = None
     credential: SecretStr | None = None
+
+    @property
+    def needs_user(self) -> bool:
+        """True of a TURN server without a user."""
+        return self.username is None and any(url.startswith("turn") for url in self.urls)
 
 
 class ServeSettings(BaseModel):
@@ -295,6 +301,15 @@ class ServeSettings(BaseModel):
     """Time for a request to arrive, s: its head, and then its body."""
     max_messages_per_s: Seconds = 60.0
     """Messages a second on one control channel; bursts of twice as many."""
+
+    @model_validator(mode="after")
+    def _check_turn(self) -> Self:
+        if self.turn_secret is not None and not any(server.needs_user for server in self.ice_servers):
+            raise ValueError(
+                "turn_secret makes users of TURN servers, and ice_servers names none without a user; add one, such as "
+                '[{"urls": ["turn:turn.example:3478"]}]'
+            )
+        return self
 
     @property
     def offered(self) -> dict[str, str]:

@@ -76,7 +76,7 @@ def open_tls(settings: ServeSettings, now: datetime | None = None) -> Tls | None
     if given is not None:
         return _checked(given, key or given, now)
     if key is not None:
-        raise UsageError(f"--tls-key {key} has no certificate; give it with --tls-cert")
+        raise UsageError(f"the key {key} (--tls-key) has no certificate; give it with --tls-cert")
     return None
 
 

@@ -28,9 +28,7 @@ def ice_servers(settings: ServeSettings, now_s: float, name: str = "vivace") -> 
     user = f"{int(now_s + settings.turn_expires_s)}:{name}"
     password = turn_password(settings.turn_secret.get_secret_value(), user)
     return [
-        server.model_copy(update={"username": user, "credential": SecretStr(password)})
-        if _needs_user(server)
-        else server
+        server.model_copy(update={"username": user, "credential": SecretStr(password)}) if server.needs_user else server
         for server in settings.ice_servers
     ]
 
@@ -38,7 +36,3 @@ def ice_servers(settings: ServeSettings, now_s: float, name: str = "vivace") -> 
 def turn_password(secret: str, user: str) -> str:
     """Return the password of a user that expires."""
     return base64.b64encode(hmac.digest(secret.encode(), user.encode(), "sha1")).decode()
-
-
-def _needs_user(server: IceServer) -> bool:
-    return server.username is None and any(url.startswith("turn") for url in server.urls)
