@@ -126,7 +126,6 @@ def connect(address: str | None, workers: int) -> bool:
 
 def disconnect() -> None:
     """Leave Ray; one that this process has started ends."""
-    _handles.clear()
     ray.shutdown()
 
 
@@ -257,26 +256,19 @@ def of_machine(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     }
 
 
-_handles: dict[str, Any] = {}
-"""Handles of actors by name: to look one up is a call to the head of Ray, and every request would make it."""
-
-
 async def _ask(actor_name: str, method: str, *args: Any, **named: Any) -> Any:
     """Call an actor by its name, once.
 
     Raises:
         ConnectionError: there is none, or it ended before it answered.
     """
-    actor = _handles.get(actor_name)
-    if actor is None:
-        try:
-            actor = _handles[actor_name] = ray.get_actor(actor_name, NAMESPACE)
-        except ValueError as error:
-            raise ConnectionError(f"there is no actor {actor_name}") from error
+    try:
+        actor = ray.get_actor(actor_name, NAMESPACE)
+    except ValueError as error:
+        raise ConnectionError(f"there is no actor {actor_name}") from error
     try:
         return await getattr(actor, method).remote(*args, **named)
     except RayActorError as error:
-        _handles.pop(actor_name, None)  # there may be another one of the name by now
         raise ConnectionError(_first_line(error)) from error
 
 
