@@ -144,6 +144,8 @@ def main() -> None:
         told: dict[str, Any] = {"browser": options.browser, "load": os.getloadavg(), **found}
         for name, window in zip(("first_minute", "last_minute"), windows, strict=True):
             told[name] = {"glass_to_glass": summary(window["glassMs"]), "flashes": window["flashes"]}
+            if all(ms is not None for ms in window["displayMs"]):  # Firefox does not tell when a picture came
+                told[name]["received_to_displayed"] = summary(window["displayMs"])
             told[name]["apart"] = apart(window["apartMs"])
         for path in (Path(folder) / "recordings").glob("*.mp4"):
             told["recording"] = of_recording(path)

@@ -23,13 +23,21 @@ from vivace.errors import UsageError
 from vivace.rtc.arrivals import REPORT_S, Arrivals
 from vivace.rtc.assemble import FrameAssembler, Requests
 from vivace.rtc.decoding import LiveDecoder, OnPicture
-from vivace.rtc.descriptions import as_baseline, check_sections, transport_numbers, usable_candidates
+from vivace.rtc.descriptions import (
+    as_baseline,
+    check_sections,
+    playout_delays,
+    transport_numbers,
+    usable_candidates,
+)
 from vivace.rtc.encoding import CODECS
 from vivace.rtc.feed import Feed
 from vivace.rtc.line import LineState
 from vivace.rtc.media_address import ANYWHERE, MediaAddress
 from vivace.rtc.seams import (
+    PLAYOUT_DELAY,
     accept_rsa,
+    agree_on_extension,
     agree_on_transport_cc,
     agreed_codecs,
     call_h264,
@@ -86,7 +94,7 @@ async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -
         )
     try:
         check_sections(sdp)
-        numbered = transport_numbers(sdp)
+        numbered, delayed = transport_numbers(sdp), playout_delays(sdp)
         sdp, called = as_baseline(usable_candidates(sdp)) if kind == "offer" else (usable_candidates(sdp), {})
         await connection.setRemoteDescription(RTCSessionDescription(sdp, kind))
     except UsageError:
@@ -101,6 +109,8 @@ async def take_description(connection: RTCPeerConnection, sdp: str, kind: str) -
         call_h264(transceiver, {number: said for (mid, number), said in called.items() if mid == transceiver.mid})
         if (extension_id := numbered.get(transceiver.mid or "")) is not None:
             agree_on_transport_cc(transceiver, extension_id)
+        if (extension_id := delayed.get(transceiver.mid or "")) is not None:
+            agree_on_extension(transceiver, PLAYOUT_DELAY, extension_id)
 
 
 def prepare_transports(connection: RTCPeerConnection, at: MediaAddress = ANYWHERE) -> None:

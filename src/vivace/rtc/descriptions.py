@@ -9,7 +9,7 @@ from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParame
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from vivace.errors import UsageError
-from vivace.rtc.seams import TRANSPORT_CC, TRANSPORT_NUMBERS, speaks
+from vivace.rtc.seams import PLAYOUT_DELAY, TRANSPORT_CC, TRANSPORT_NUMBERS, speaks
 
 MAX_CANDIDATES = 64
 """Most candidates tried per peer; a laptop with every kind of network offers a dozen."""
@@ -93,13 +93,26 @@ def _no_codec(section: MediaDescription) -> str:
 
 def transport_numbers(sdp: str) -> dict[str, int]:
     """Return the header extension id of transport-wide sequence numbers, by video section that negotiates them."""
-    found = {}
-    for section in SessionDescription.parse(sdp).media:
-        if any(feedback.type == TRANSPORT_CC for codec in section.rtp.codecs for feedback in codec.rtcpFeedback):
-            for extension in section.rtp.headerExtensions:
-                if section.kind == "video" and extension.uri == TRANSPORT_NUMBERS:
-                    found[section.rtp.muxId] = extension.id
-    return found
+    return {
+        section.rtp.muxId: number
+        for section, number in _extensions(sdp, TRANSPORT_NUMBERS)
+        if any(feedback.type == TRANSPORT_CC for codec in section.rtp.codecs for feedback in codec.rtcpFeedback)
+    }
+
+
+def playout_delays(sdp: str) -> dict[str, int]:
+    """Return the header extension id of playout delays, by video section that negotiates them."""
+    return {section.rtp.muxId: number for section, number in _extensions(sdp, PLAYOUT_DELAY)}
+
+
+def _extensions(sdp: str, uri: str) -> list[tuple[MediaDescription, int]]:
+    """Return the video sections that negotiate a header extension, with its id."""
+    return [
+        (section, extension.id)
+        for section in SessionDescription.parse(sdp).media
+        for extension in section.rtp.headerExtensions
+        if section.kind == "video" and extension.uri == uri
+    ]
 
 
 def offer_transport_numbers(sdp: str) -> str:

@@ -19,6 +19,7 @@ from vivace.rtc.encoding import VideoPacket
 from vivace.rtc.line import LineState, SentPackets
 from vivace.rtc.rates import RateControl
 from vivace.rtc.seams import (
+    limit_playout_delay,
     number_packets,
     on_arrivals,
     on_keyframe_request,
@@ -102,12 +103,16 @@ class Feed(MediaStreamTrack):
         self._packets: deque[tuple[VideoPacket, Sent]] = deque()
         self._changed = asyncio.Event()
 
-    def connect(self, transceiver: RTCRtpTransceiver) -> None:
-        """Send this feed through a negotiated transceiver, and listen to its receiver's feedback."""
+    def connect(self, transceiver: RTCRtpTransceiver, at_once: Callable[[], bool] = lambda: True) -> None:
+        """Send this feed through a negotiated transceiver, and listen to its receiver's feedback.
+
+        While `at_once`, the receiver is asked to show pictures as soon as they are decoded.
+        """
         sender = self._sender = transceiver.sender
         sender.replaceTrack(self)
         replace_encoder(sender, self.codec, self._take_estimate)
         on_keyframe_request(sender, self.ask_for_keyframe)
+        limit_playout_delay(sender, at_once)
         if speaks_transport_cc(transceiver):
             number_packets(sender, self.note_sent)
             on_arrivals(sender.transport, self.take_arrivals)

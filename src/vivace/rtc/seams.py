@@ -27,7 +27,9 @@ from aiortc.rtp import (
     RtcpSrPacket,
     RtpPacket,
     is_rtcp,
+    pack_header_extensions,
     pack_rtcp_packet,
+    unpack_header_extensions,
 )
 
 from vivace.rtc.media_address import ANYWHERE, MediaAddress
@@ -175,14 +177,19 @@ TRANSPORT_NUMBERS = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc
 _TRANSPORT_CC_FORMAT = 15
 
 
+def agree_on_extension(transceiver: RTCRtpTransceiver, uri: str, extension_id: int) -> None:
+    """Negotiate a header extension as the peer offers it; after its description is applied."""
+    extension = RTCRtpHeaderExtensionParameters(id=extension_id, uri=uri)
+    transceiver._headerExtensions = [*transceiver._headerExtensions, extension]
+
+
 def agree_on_transport_cc(transceiver: RTCRtpTransceiver, extension_id: int) -> None:
     """Negotiate transport-wide congestion control both ways, as the peer offers; after its description is applied.
 
     aiortc supports only REMB: its estimate follows the bitrate received, and if both are negotiated it limits a
     browser.
     """
-    numbers = RTCRtpHeaderExtensionParameters(id=extension_id, uri=TRANSPORT_NUMBERS)
-    transceiver._headerExtensions = [*transceiver._headerExtensions, numbers]
+    agree_on_extension(transceiver, TRANSPORT_NUMBERS, extension_id)
     for codec in transceiver._codecs:
         if codec.rtcpFeedback:
             kept = [feedback for feedback in codec.rtcpFeedback if feedback.type != "goog-remb"]
@@ -257,6 +264,44 @@ def number_packets(sender: RTCRtpSender, on_sent: Callable[[int, int], None]) ->
         await send(data)
 
     _replace(sender.transport, _SEND, note_and_send)
+
+
+PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+"""Header extension with the least and most delay between the capture and the display of a picture, 12 bits each, in
+10 ms."""
+
+
+_NO_DELAY, _ANY_DELAY = (0).to_bytes(3), (0xFFF).to_bytes(3)
+
+
+class _PlayoutDelay(HeaderExtensionsMap):
+    """Header extension map that writes the negotiated ones with a playout delay in each packet."""
+
+    def __init__(self, agreed: HeaderExtensionsMap, at_once: Callable[[], bool]) -> None:
+        super().__init__()
+        self._agreed = agreed
+        self._at_once = at_once
+        self._id: int | None = None
+
+    def configure(self, parameters: Any) -> None:
+        self._agreed.configure(parameters)
+        self._id = next((each.id for each in parameters.headerExtensions if each.uri == PLAYOUT_DELAY), None)
+
+    def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
+        profile, agreed = self._agreed.set(values)
+        if self._id is None:
+            return profile, agreed
+        delay = _NO_DELAY if self._at_once() else _ANY_DELAY
+        return pack_header_extensions([*unpack_header_extensions(profile, agreed), (self._id, delay)])
+
+
+def limit_playout_delay(sender: RTCRtpSender, at_once: Callable[[], bool]) -> None:
+    """Ask the receiver, where playout delays are negotiated, to hold no picture back while `at_once`.
+
+    A browser otherwise evens out the times at which pictures come, which are those at which they were painted. Call
+    before the sender starts.
+    """
+    _replace(sender, _SENDER_EXTENSIONS, _PlayoutDelay(getattr(sender, _SENDER_EXTENSIONS), at_once))
 
 
 def on_arrivals(transport: Any, callback: Callable[[bytes], None]) -> None:

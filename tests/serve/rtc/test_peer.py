@@ -7,21 +7,25 @@ import gc
 import itertools
 import threading
 from collections.abc import Iterator
+from struct import unpack
 from typing import Any
 
 import numpy as np
 import pytest
 from aioice import stun
+from aiortc.rtp import RtpPacket, unpack_header_extensions
 
 from patience import PATIENCE_S
 from rtc_loopback import FakeSession, connected, next_picture, peer_factory, plain, run
 from vivace.client import rtc as client_module
 from vivace.client.rtc import RtcSession
 from vivace.errors import SessionClosedError, SourceLostError, UsageError
+from vivace.media.live_sound import SoundPacket
 from vivace.messages import Controls, Ping, Pong, Update
 from vivace.rtc.connection import Line, close_connection
 from vivace.rtc.rates import START_BPS
-from vivace.rtc.seams import GATHER_S, gather_loopback_too
+from vivace.rtc.seams import _SENDER_EXTENSIONS, GATHER_S, PLAYOUT_DELAY, gather_loopback_too
+from vivace.serve.rtc import Peer
 from vivace.serve.rtc import peer as peer_module
 from vivace.serve.rtc.factory import PeerFactory
 from vivace.serve.settings import ServeSettings
@@ -567,6 +571,35 @@ def test_a_browser_is_answered_with_reports_of_arrivals_instead_of_an_estimate_a
             assert "transport-wide-cc" in answer
             assert "goog-remb" not in answer
             assert f"x-google-start-bitrate={START_BPS // 1000}" in answer
+
+    run(scene)
+
+
+def test_who_speaks_of_playout_delays_is_asked_to_show_pictures_at_once() -> None:
+    """Chromium held pictures back for 150 ms on a busy machine, to even out the times at which they were painted."""
+    number = 13
+
+    def offering(sdp: str) -> str:
+        return sdp.replace("a=rtcp-mux", f"a=extmap:{number} {PLAYOUT_DELAY}\r\na=rtcp-mux", 1)
+
+    def written(peer: Peer) -> dict[int, bytes]:
+        (transceiver,) = (each for each in peer._connection.getTransceivers() if each.kind == "video")
+        packet = RtpPacket().serialize(getattr(transceiver.sender, _SENDER_EXTENSIONS))
+        profile, words = unpack("!HH", packet[12:16])
+        return dict(unpack_header_extensions(profile, packet[16 : 16 + 4 * words]))
+
+    async def scene() -> None:
+        async with connected(through=offering) as pair:
+            pair.client.publish(plain(100))
+            await next_picture(pair.client.pictures())
+            assert f"a=extmap:{number} {PLAYOUT_DELAY}" in pair.peer._connection.localDescription.sdp
+            assert written(pair.peer)[number] == bytes(3), "no more than 0"
+            assert len(written(pair.peer)) == 2, "beside the numbers of packets"
+            pair.session.sound.take(SoundPacket(b"x", 1.0), 0.0)
+            assert written(pair.peer)[number] == b"\x00\x0f\xff", "beside sound: 0 to 41 s"
+        async with connected() as pair:
+            assert PLAYOUT_DELAY not in pair.peer._connection.localDescription.sdp
+            assert number not in written(pair.peer)
 
     run(scene)
 

@@ -213,7 +213,8 @@ class Peer:
         if viewer is not None:
             self._broadcast = self._open_broadcast()
             self._feed = self._broadcast.attach(codec_to_send(viewer), half=self._half)
-            self._feed.connect(viewer)
+            # Beside sound pictures keep their delay: Chromium delays sound by it whether or not it is in force.
+            self._feed.connect(viewer, lambda: self.session.sound.state != "on")
         await connection.setLocalDescription()
         self._check_open()
         if self.role != "play":
