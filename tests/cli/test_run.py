@@ -322,7 +322,7 @@ def test_photographs_go_to_pictures_only(
     assert main([*run, "-o", "null", "-o", "c.png"]) == 0
     assert Path("c.png").exists()
     assert main([*run, "-o", "d.png", "-o", "d.mp4"]) == 2
-    assert "a picture by itself goes to pictures" in capsys.readouterr().err
+    assert "a photograph is written as a picture" in capsys.readouterr().err
     assert main([*run, "-o", "inks/", "--live"]) == 2
     assert "--live is for streams" in capsys.readouterr().err
     assert not Path("inks").exists()

@@ -230,7 +230,7 @@ def test_a_full_directory_refuses_what_is_new_and_keeps_what_it_has() -> None:
     cluster = Cluster(max_sessions_per_client=1)
     cluster.join("one")
     cluster.open(Want(model="mini", client="ada"))
-    with pytest.raises(RefusedError, match="you have 1 sessions") as caught:
+    with pytest.raises(RefusedError, match="this client has 1 sessions") as caught:
         cluster.directory.place(Want(model="mini", client="ada"))
     assert caught.value.code == "too_many_sessions"
 

@@ -60,7 +60,7 @@ async def test_a_full_queue_refuses_and_leaves_nothing_behind():
 async def test_a_client_has_as_many_sessions_as_it_may():
     async with running_manager(slots=5, max_sessions_per_client=2) as manager:
         mine = [manager.open_session(client="ada") for _ in range(2)]
-        with pytest.raises(RefusedError, match="you have 2 sessions") as caught:
+        with pytest.raises(RefusedError, match="this client has 2 sessions") as caught:
             manager.open_session(client="ada")
         assert caught.value.code == "too_many_sessions"
         manager.open_session(client="bob")

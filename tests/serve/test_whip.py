@@ -181,7 +181,7 @@ async def test_a_connection_that_is_being_made_counts_and_is_closed_like_any_oth
     coming = asyncio.create_task(peers.answer(session, "play", OFFER, withdrawn))
     await asyncio.sleep(0)
     assert peers.watching("s") == 1
-    with pytest.raises(ApiError, match="1 viewers watch"):
+    with pytest.raises(ApiError, match="this session has 1 viewers"):
         await peers.answer(session, "play", OFFER)
     withdrawn.set()
     await peers.close_withdrawn()

@@ -117,7 +117,7 @@ def test_nothing_is_signed_for_who_does_not_want_it(
         (["--sign-key", "key.pem"], "--sign-certificate"),
         (["--sign-certificate", "none.pem"], "cannot be read"),
         (["--sign-command", "x"], "--sign-certificate"),
-        (["--no-sign", "--sign-prompt"], "none of that with `--no-sign`"),
+        (["--no-sign", "--sign-prompt"], "`--no-sign` turns the credentials off"),
     ],
 )
 def test_what_cannot_sign_is_told_before_anything_is_written(

@@ -205,7 +205,7 @@ def subject_of(
         raise UsageError(f"--set {min(of_streams)}: a stream's controls are measured at their defaults; leave it out")
     options = replace(options, random_weights=flags.random_weights)
     if (flags.command is not None or outputs is not None) and (options.given() or loading.runtime):
-        raise UsageError("how a model is loaded says nothing of --command or --outputs; leave those flags out")
+        raise UsageError("--command and --outputs load no model; leave out the flags that say how to load one")
     if flags.model is not None and (flags.command is not None or outputs is not None):
         raise UsageError("--model and --command or --outputs name two systems; give one of them")
     return Subject(

@@ -81,7 +81,7 @@ def _bounds(text: str) -> tuple[int, int]:
     most = int(found[2]) if found and found[2] else least
     if not 0 <= least <= most <= MAX_WORKERS:
         raise UsageError(
-            f"--workers is {text[:20]!r}; give a number such as 2, or least and most such as 2..8, up to "
-            f"{MAX_WORKERS}, where 0 is a gateway that starts none"
+            f"--workers is {text[:20]!r}; give a number such as 2, a range such as 2..8, or 0 to start none; "
+            f"{MAX_WORKERS} at most"
         )
     return least, most

@@ -85,7 +85,7 @@ class MarkFlags:
         for mark, on, off, others in said:
             given = any(other is not None for other in others)
             if given and on is False:
-                raise UsageError(f"there are flags of the {mark}, and none of that with `{off}`; leave out either")
+                raise UsageError(f"`{off}` turns the {mark} off, and other flags ask for it; leave out one of them")
             wanted = given or mark in usual if on is None else on
             usual = usual | {mark} if wanted else usual - {mark}
         return usual

@@ -70,7 +70,7 @@ def open_targets(outputs: Sequence[str] | None, spec: str, source: Source, wishe
     with ExitStack() as opened:
         sinks = [opened.enter_context(open_target(output, spec, source, wishes)) for output in named]
         if len({sink.stills for sink in sinks if not isinstance(sink, NullSink)}) > 1:
-            raise UsageError("a picture by itself goes to pictures; let each -o be a picture or a folder.")
+            raise UsageError("a photograph is written as a picture; give a picture or a folder with each -o.")
         opened.pop_all()
         return sinks
 

@@ -64,6 +64,4 @@ def check_still_options(options: RunOptions) -> None:
     shows = [(flag, True) for flag in options.show.given]
     for flag, is_set in (("--live", options.live), ("--fps", options.fps is not None), *shows):
         if is_set:
-            raise UsageError(
-                f"{flag} is for streams, and these are pictures that are each by themselves; leave it out."
-            )
+            raise UsageError(f"{flag} is for streams, and these are photographs; leave it out.")

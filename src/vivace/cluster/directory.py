@@ -257,7 +257,8 @@ class Directory:
             raise DirectoryFullError("sessions", self._max_sessions)
         if self._per_client is not None and self._clients[want.client] >= self._per_client:
             raise RefusedError(
-                "too_many_sessions", f"you have {self._per_client} sessions, which is all you may; end one first"
+                "too_many_sessions",
+                f"this client has {self._per_client} sessions, the most that one may have; end one first",
             )
         self._expire_reservations()
         weight = want.rate * max(1.0, want.area) ** self._growth.get(want.model, 1.0)

@@ -92,7 +92,7 @@ def worker_settings(settings: ServeSettings) -> ServeSettings:
         UsageError: a setting that a cluster cannot have.
     """
     if settings.osc is not None:
-        raise UsageError("--osc steers the sessions of one process, which a gateway has none of; leave it out")
+        raise UsageError("--osc steers the sessions of its own process, and a gateway has none; leave it out")
     changed: dict[str, Any] = {"port": 0, "tls_cert": None, "tls_key": None, "tls_self_signed": False}
     changed |= {"allowed_origins": [], "models": [_whole(model) for model in settings.models]}
     for name in ("recordings", "sign_certificate", "sign_key"):
@@ -145,7 +145,7 @@ class _Gateway(uvicorn.Server):
                 if ready:
                     _log.info("worker %s takes sessions", name)
                 elif failure:
-                    _log.error("worker %s cannot work: %s", name, failure)
+                    _log.error("worker %s has failed: %s", name, failure)
                 if ready or failure:
                     del waiting[name]
             await asyncio.sleep(LOOK_S)

@@ -362,7 +362,9 @@ class SessionManager:
             raise RefusedError("draining", "the server is shutting down; try again in a minute", 60.0)
         most = self.settings.max_sessions_per_client
         if not resuming and self._count(client) >= most:
-            raise RefusedError("too_many_sessions", f"you have {most} sessions, which is all you may; end one first")
+            raise RefusedError(
+                "too_many_sessions", f"this client has {most} sessions, the most that one may have; end one first"
+            )
 
     def _count(self, client: str) -> int:
         return sum(session.client == client for session in self._sessions.values())

@@ -77,7 +77,5 @@ class SizeList:
                 return
             if len(self._sizes) >= self._most:
                 known = ", ".join(f"{width}x{height}" for width, height in sorted(self._sizes))
-                raise RefusedError(
-                    "sizes", f"this server has opened {self._most} sizes, all it may: use one of {known}"
-                )
+                raise RefusedError("sizes", f"this server has opened {self._most} sizes, its limit; use one of {known}")
             self._sizes.append(size)

@@ -113,7 +113,7 @@ def install_errors(app: FastAPI) -> None:
 
     async def bug(request: Request, error: Exception) -> JSONResponse:
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return ApiError(500, "internal", "something broke in the server; its log says what. Try again.").response()
+        return ApiError(500, "internal", "internal error of the server; its log says what. Try again.").response()
 
     app.add_exception_handler(errors.VivaceError, vivace_error)
     app.add_exception_handler(ApiError, own)

@@ -111,7 +111,7 @@ class Guard:
             return ApiError(
                 421,
                 "host",
-                f"this server is only for its own machine, not for {host[:80]!r}; to serve others, set "
+                f"this server answers on its own machine alone, not as {host[:80]!r}; to serve others, set "
                 "VIVACE_SERVE_TOKEN_SECRET (make one with `vivace serve secret`) and give them tokens",
             )
         if foreign_origin is not None and not self._allows(foreign_origin):

@@ -23,7 +23,7 @@ async def readyz(request: Request) -> dict[str, str]:
     manager = server_of(request).manager
     manager.models.check_loaded()
     if not manager.ready:
-        raise ApiError(503, "not_ready", "the server drains and takes no new sessions", retry_after_s=5)
+        raise ApiError(503, "not_ready", "the server is shutting down and takes no new sessions", retry_after_s=5)
     return {"status": "ready"}
 
 

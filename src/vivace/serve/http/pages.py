@@ -24,9 +24,7 @@ _BUNDLES = {f"css/{page}.css": "text/css" for page in ("studio", "watch", "verif
 def bundled(name: str, request: Request) -> Response:
     """Return a page's script or style sheet with all that it imports."""
     if name not in _BUNDLES:
-        raise ApiError(
-            404, "not_found", f"no page asks for {name[:80]!r} as a whole; modules are served by their names"
-        )
+        raise ApiError(404, "not_found", f"there is no bundle {name[:80]!r}; modules are served by their own names")
     text = bundle(WEB, name)
     tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:16]}"'
     if request.headers.get("if-none-match") == tag:

@@ -69,7 +69,12 @@ class Peers:
             VivaceError: an offer that cannot be used.
         """
         if role == "play" and self.watching(session.id) >= MAX_VIEWERS:
-            raise ApiError(503, "viewers", f"{MAX_VIEWERS} viewers watch this session already", retry_after_s=10)
+            raise ApiError(
+                503,
+                "viewers",
+                f"this session has {MAX_VIEWERS} viewers, the most it may have; try again later",
+                retry_after_s=10,
+            )
         others = [] if role == "play" else self._of(session.id, role)
         name = secrets.token_urlsafe(16)
         peer = self.factory(session, role, half=half)
@@ -91,7 +96,7 @@ class Peers:
         """
         found = self._open.get(name)
         if found is None or (found.session_id, found.role) != (session_id, role):
-            raise ApiError(404, "no_peer", "this connection has ended or never was; make a new one")
+            raise ApiError(404, "no_peer", "there is no such connection (any more); connect again")
         return found.peer
 
     async def close(self, name: str) -> None:

@@ -82,7 +82,7 @@ class ControlChannel:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a control channel is closed after a mistake of ours", exc_info=error)
+            _log.error("a control channel is closed after an internal error", exc_info=error)
             self._hang_up()
 
     def _hang_up(self) -> None:

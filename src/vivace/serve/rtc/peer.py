@@ -194,7 +194,7 @@ class Peer:
             SessionClosedError: the session has ended.
         """
         if self._watcher is not None:
-            raise UsageError("this connection has had its offer; open another one for a new offer")
+            raise UsageError("this connection is negotiated already; open another one for a new offer")
         self._check_open()
         connection = self._connection
         connection.on("connectionstatechange", self._state_changed)
