@@ -2,7 +2,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from vivace.bench.machine import memory_mib, read_commit, read_machine, utc_now
+from vivace.bench.machine import memory_mib, read_machine, utc_now
+from vivace.checkout import read_commit
 
 
 def git(folder: Path, *words: str) -> None:

@@ -44,7 +44,10 @@ async def test_an_operator_looks_empties_and_moves(tmp_path: Path, capsys: pytes
     ("flags", "said"),
     [
         (["--workers", "2"], "--workers is for a cluster; add --cluster"),
-        (["--cluster", "--workers", "8..2"], "give a number such as 2, a range such as 2..8, or 0 to start none; 1000 at most"),
+        (
+            ["--cluster", "--workers", "8..2"],
+            "a range such as 2..8, or 0 to start none; 1000 at most",
+        ),
         (["--cluster", "--workers", "1001"], "or 0 to start none"),
         (["--cluster", "--region", "no where"], "is no label"),
         (["--cluster", "--workers", "many"], "many"),

@@ -1,21 +1,17 @@
-"""Context of figures: machine, commit, time."""
+"""Context of figures: machine and time."""
 
 from __future__ import annotations
 
 import os
 import platform
 import shutil
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-import vivace
 from vivace.bench.document import Machine
 from vivace.bench.speed.memory import MIB
+from vivace.checkout import answer_of
 from vivace.doctor import cpu_name, usable_cores
-
-ASK_S = 10.0
-"""Time-out for git or the graphics driver, s; a swapping machine is slow, not broken."""
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
@@ -46,34 +42,10 @@ def gpu_name() -> str | None:
     """Return the names of the graphics cards reported by an NVIDIA driver, or None."""
     if shutil.which("nvidia-smi") is None:
         return None
-    names = _ask(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
+    names = answer_of(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
     return ", ".join(line.strip() for line in names.splitlines()) if names else None
-
-
-def read_commit(package: Path | None = None) -> str | None:
-    """Return the commit of this package's checkout, with `+changes` if tracked files differ from it.
-
-    None for an installed package, even inside another project's checkout.
-    """
-    package = package or Path(vivace.__file__).parent
-    if shutil.which("git") is None:
-        return None
-    git = ["git", "-C", str(package)]
-    if _ask([*git, "ls-files", "--error-unmatch", "__init__.py"]) is None:
-        return None
-    # `--exclude=*` excludes tags: the bare commit can be checked out anywhere.
-    return _ask([*git, "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+changes"])
 
 
 def utc_now() -> str:
     """Return the present time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _ask(command: list[str]) -> str | None:
-    """Return a program's output, or None if it fails or does not answer."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired:
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None

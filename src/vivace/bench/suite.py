@@ -30,12 +30,13 @@ from vivace.bench.document import (
     write_document,
 )
 from vivace.bench.latency.benchmark import LatencyOptions, measure_latency
-from vivace.bench.machine import read_commit, read_machine, utc_now
+from vivace.bench.machine import read_machine, utc_now
 from vivace.bench.report.tables import print_document
 from vivace.bench.speed.benchmark import Findings, Report, SpeedOptions, measure_speed
 from vivace.bench.stats.intervals import summarise
 from vivace.bench.systems.subject import Subject, open_exact, open_system
 from vivace.bench.systems.system import passthrough_spec
+from vivace.checkout import read_commit
 from vivace.errors import BackendUnavailableError, SinkWriteError, install_extra
 from vivace.media.source import on_error
 from vivace.redaction import redact

@@ -66,13 +66,18 @@ def export(net: MiniNet, folder: Path, card: dict[str, str]) -> dict[str, str]:
         folder: output folder.
         card: metadata on the training, e.g. steps and minutes.
     """
-    # Weights ship as float16; export those, so that every runtime computes with the same numbers.
-    state = {name: value.half() for name, value in net.state_dict().items()}
-    net.load_state_dict({name: value.float() for name, value in state.items()})
+    state = shipped_weights(net)
     example = example_inputs((64, 96), (64, 96), net.cfg)
     shapes = [[1] + [-1] * (value.dim() - 1) for value in example.values()]
     model = convert(StepGraph(net), example, shapes, GRAPH_OUTPUTS)
     return write_graph(model, state, folder, "mini", {"format": FORMAT, "styles": json.dumps(STYLE_KEYS), **card})
+
+
+def shipped_weights(net: nn.Module) -> dict[str, Tensor]:
+    """Return the weights as they ship, in float16; the network gets them, so that runtimes have the same numbers."""
+    state = {name: value.half() for name, value in net.state_dict().items()}
+    net.load_state_dict({name: value.float() for name, value in state.items()})
+    return state
 
 
 def convert(

@@ -21,8 +21,8 @@ from aiortc.rtp import RtpPacket
 
 import vivace.client
 from patience import PATIENCE_S
+from rtc_relay import BadLine
 from serve.faults.process import Served
-from serve.faults.relay import Relay, through
 from serve.faults.rough import Amount
 from serve.faults.visitor import PROMPT, live, see_painted, sending
 from vivace.client.control import ClientSession
@@ -255,22 +255,22 @@ async def cycles(server: Served, amount: Amount) -> None:
 
 async def lossy_line(server: Served, amount: Amount) -> None:
     """With a tenth of all packets lost, and others late, painted pictures still come."""
-    relay = Relay(loss=0.1, reorder=0.1, seed=4)
+    line = BadLine(loss=0.1, reorder=0.1, seed=4, delay_s=0.03)  # late comes after the packets of the next picture
     async with (
-        relay,
+        line,
         vivace.client.connect(server.url, token=server.token("publish")) as client,
         await client.open(prompt=PROMPT) as session,
     ):
 
         async def exchange(sdp: str) -> str:
-            return through(relay, await client.offer(session.info, sdp))
+            return line.answer(await client.offer(session.info, sdp))
 
-        # The client's candidates lead nowhere, so that everything passes the relay.
+        # The client's candidates lead nowhere, so that everything passes the line.
         media = RtcSession(lambda sdp: exchange(_without_candidates(sdp)), control=False)
         async with media, sending(media):
             await see_painted(media, 20)
-    assert relay.lost, "nothing was lost, so nothing was shown"
-    assert relay.late
+    assert line.lost, "nothing was lost, so nothing was shown"
+    assert line.reordered
 
 
 def _without_candidates(sdp: str) -> str:

@@ -103,7 +103,7 @@ class Subject:
         Raises:
             UsageError: the folder holds no `vivace`.
         """
-        from vivace.bench.machine import read_commit
+        from vivace.checkout import read_commit
 
         if self.against is None:
             return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vivace.checkout import read_commit
 from vivace.models.style.classifier import FOLDER, StyleClassifier, shipped_classifier
 from vivace.train.classifier.export import export, install_profile, load_unversioned
 from vivace.train.classifier.fit import STEPS, FitConfig, load
@@ -55,7 +55,7 @@ def export_(
     """Export a checkpoint to `style.safetensors` and `style.xml`."""
     net, steps = load(out / "checkpoint.pt")
     folder = FOLDER if install else out / "export"
-    card = {"recipe": "vivace train classifier fit", "trained_steps": str(steps), "commit": commit()}
+    card = {"recipe": "vivace train classifier fit", "trained_steps": str(steps), "commit": read_commit() or "unknown"}
     hashes = export(net, folder, version, card)
     if install:
         install_profile(hashes, version)
@@ -94,15 +94,3 @@ def score(
     if json_path is not None:
         json_path.write_text(json.dumps(document, indent=1))
     print(json.dumps(document))
-
-
-def commit() -> str:
-    """Return the commit of the working tree; `unknown` outside one."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"

@@ -11,7 +11,7 @@ import torch
 from vivace.models.style.classifier import CLASSES, FORMAT, PROFILE, StyleClassifier
 from vivace.runtime.exported.openvino import read_bytes
 from vivace.train.classifier.network import StyleGraph, StyleNet
-from vivace.train.export import convert, write_graph, write_profile
+from vivace.train.export import convert, shipped_weights, write_graph, write_profile
 
 
 def export(net: StyleNet, folder: Path, version: str, card: dict[str, str]) -> dict[str, str]:
@@ -24,9 +24,7 @@ def export(net: StyleNet, folder: Path, version: str, card: dict[str, str]) -> d
         card: metadata on the training.
     """
     net = net.folded()
-    # Weights ship as float16; export those, so that every runtime computes with the same numbers.
-    state = {name: value.half() for name, value in net.state_dict().items()}
-    net.load_state_dict({name: value.float() for name, value in state.items()})
+    state = shipped_weights(net)
     example = {"picture": torch.zeros(1, 64, 96, 3, dtype=torch.uint8), "area": torch.ones(1, 1, 64, 96)}
     model = convert(StyleGraph(net), example, [[1, -1, -1, 3], [1, 1, -1, -1]], ["shares"])
     metadata = {"format": FORMAT, "version": version, "classes": json.dumps(CLASSES), **card}

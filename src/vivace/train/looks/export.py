@@ -18,7 +18,7 @@ from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.model import SPEC
 from vivace.models.mini2.pictures import FORMAT as PICTURE_FORMAT
 from vivace.runtime.exported.openvino import import_openvino
-from vivace.train.export import convert, write_graph
+from vivace.train.export import convert, shipped_weights, write_graph
 from vivace.train.looks import packages
 from vivace.train.looks.fit import TRAINED, read_weights
 from vivace.train.looks.student import Student
@@ -45,9 +45,7 @@ def export(
         profile: its file; by default it lies beside the others.
     """
     net, codes = student.net.eval(), student.codes.state_dict()
-    # Weights ship as float16; export those, so that every runtime computes with the same numbers.
-    state = {name: value.half() for name, value in net.state_dict().items()}
-    net.load_state_dict({name: value.float() for name, value in state.items()})
+    state = shipped_weights(net)
     example = example_inputs(net, _SIZE)
     shapes = [[1, -1, -1, INPUT_CHANNELS], *(list(value.shape) for value in list(example.values())[1:])]
     model = convert(StepGraph(net), example, shapes, output_names(PLAIN))

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from vivace.checkout import read_commit
 from vivace.errors import CheckpointError
 from vivace.models.mini2.load import FORMAT
 from vivace.models.mini2.looks import LOOK_KEYS
@@ -322,7 +322,7 @@ def log_segment(cfg: FitConfig, progress: Progress, world: int) -> None:
     """Append a row on this start of the run: commit, step, settings, machine."""
     row = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit_of(Path(__file__).parent),
+        "commit": read_commit() or "unknown",
         "step": progress.step,
         "processes": world,
         "pairs": cfg.pairs,
@@ -333,20 +333,6 @@ def log_segment(cfg: FitConfig, progress: Progress, world: int) -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, cuda {torch.cuda.is_available()}",
     }
     _append(cfg.out / "segments.csv", row)
-
-
-def commit_of(folder: Path) -> str:
-    """Return the commit of a source folder, with a `+` if something in it has changed since."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout
-
-    try:
-        return git("rev-parse", "HEAD").strip() + (
-            "+" if git("status", "--porcelain", "--", str(folder)).strip() else ""
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _append(path: Path, row: dict[str, object]) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from vivace.errors import SourceUnsupportedError
 from vivace.regions.picture import Picture
 from vivace.regions.sky import EVIDENCE, evidence
+from vivace.train.logistic import fit_logistic, logistic
 
 _OUTDOORS = frozenset("sky landscape city street road architecture balloon".split())
 _INDOORS = frozenset("office room portrait webcam face food interior animal plant object painting bird".split())
@@ -51,7 +52,7 @@ def fit_sky(photographs: Path, out: Path) -> tuple[float, float]:
     sure = np.zeros(len(x))
     for each in range(_FOLDS):
         weights, bias = _fit(x[fold != each], y[fold != each])
-        sure[fold == each] = 1 / (1 + np.exp(-(x[fold == each] @ weights + bias)))
+        sure[fold == each] = logistic(x[fold == each] @ weights + bias)
     weights, bias = _fit(x, y)
     lines = "".join(f"{name} = {value:.5g}\n" for name, value in zip(EVIDENCE, weights, strict=True))
     out.write_text(
@@ -66,10 +67,6 @@ def _fit(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.flo
     middle, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     z = np.column_stack(((x - middle) / scale, np.ones(len(x))))
     each = np.where(y > 0, 0.5 / y.sum(), 0.5 / (1 - y).sum()) * len(y)
-    penalty = np.diag([*np.ones(x.shape[1]), 0.0])
-    w = np.zeros(z.shape[1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-z @ w))
-        w -= np.linalg.solve((z * (each * p * (1 - p))[:, None]).T @ z + penalty, z.T @ (each * (p - y)) + penalty @ w)
+    w = fit_logistic(z, y, np.array([*np.ones(x.shape[1]), 0.0]), each)
     weights = w[:-1] / scale
     return weights, float(w[-1] - weights @ middle)

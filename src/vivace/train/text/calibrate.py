@@ -17,6 +17,7 @@ from vivace.models.mini2.text.confidence import evidence
 from vivace.models.mini2.text.grammar import parse
 from vivace.models.mini2.text.lexicon import GUESSED, Lexicon, lexicon
 from vivace.models.mini2.text.reading import Reading
+from vivace.train.logistic import fit_logistic
 
 LEFT_OUT = (0.0, 0.1, 0.2)
 """Shares of the phrases that are left out, in turn: as much is then read right as of unseen requests with all
@@ -81,9 +82,5 @@ def _fit(names: list[str], samples: list[Sample]) -> list[float]:
     """Return the weights of a logistic regression, by Newton's method."""
     x = np.array([[found.get(name, 0.0) for name in names] for found, _ in samples])
     y = np.array([right for _, right in samples], float)
-    weights = np.zeros(len(names))
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-x @ weights))
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + RIDGE * np.eye(len(names))
-        weights += np.linalg.solve(hessian, x.T @ (y - p) - RIDGE * weights)
+    weights = fit_logistic(x, y, np.full(len(names), RIDGE))
     return [float(value) for value in weights]
