@@ -63,7 +63,7 @@ def test_every_style_is_compared_and_the_last_line_is_the_document(
     assert document == json.loads((out / "evaluation.json").read_text("utf-8"))
     assert document["styles"].keys() == set(STYLE_KEYS)
     for row in (*document["styles"].values(), document["all"]):
-        assert row.keys() == {"psnr_db", "recognised", "flicker_ratio", "sharpness_ratio"}
+        assert row.keys() == {"psnr_db", "recognised", "strength", "flicker_ratio", "sharpness_ratio"}
         assert all(np.isfinite(value) for value in row.values())
     with Image.open(out / "scene.png") as sheet:
         assert sheet.width > 6 * 64

@@ -512,13 +512,15 @@ def test_a_pair_of_a_still_has_places_that_move_with_the_camera() -> None:
 def test_a_network_that_paints_as_its_teacher_scores_so(tmp_path: Path) -> None:
     frames = [np.roll(np.asarray(photo(3)), 2 * i, axis=1) for i in range(6)]
     write_clip(tmp_path / "pan.mp4", frames)
-    paints = SimpleNamespace(paint=lambda look, pictures, textures: pictures[-2:] * (1.0 if look == "ink" else 0.5))
+    paints = SimpleNamespace(paint_unfiltered=lambda look, pictures, _: pictures[-2:] * (1.0 if look == "ink" else 0.5))
     # A network begins as the identity, whatever its look.
     scores = measure(Student(TINY), paints, tmp_path, skip=1, looks=("ink", "oil"))
     same, darker = (scores[look].row() for look in ("ink", "oil"))
     assert same["psnr_db"] > 40
+    assert same["recognised"] == 1
+    assert darker["recognised"] == 0  # it is nearer to what the other teacher paints
     assert darker["psnr_db"] < 20
-    for name in ("flicker_teacher", "flicker_source", "sharpness"):
+    for name in ("flicker_teacher", "flicker_unfiltered", "flicker_source", "unfiltered_source", "sharpness"):
         assert same[name] == pytest.approx(1, abs=0.15)
     assert darker["flicker_teacher"] == pytest.approx(2, rel=0.1)
     assert darker["flicker_source"] == pytest.approx(1, abs=0.15)

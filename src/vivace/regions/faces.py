@@ -135,7 +135,7 @@ class FaceWatcher:
             self._search(rgb, at_once=turn is None)
         if turn == 1 or (turn == 2 and len(self.faces) > 1):
             for face in self._next():
-                self._fit(rgb, face)
+                self.fit(rgb, face)
         for face in self.faces:
             face.presence = min(1.0, max(0.0, face.presence + (_FADE if face.seen else -_FADE)))
         self.faces = [face for face in self.faces if face.presence > 0]
@@ -171,12 +171,12 @@ class FaceWatcher:
         """Put the mesh on a face that was just found, as often as it takes to sit, and return whether it is one."""
         for _ in range(_FITS):
             width = face.width
-            self._fit(rgb, face)
+            self.fit(rgb, face)
             if not face.has_mesh or abs(face.width - width) < 0.02 * width:
                 break
         return face.seen
 
-    def _fit(self, rgb: Rgb, face: Face) -> None:
+    def fit(self, rgb: Rgb, face: Face) -> None:
         """Put the mesh on a face, or see that it is none any more."""
         points = outlines()
         if face.has_mesh:

@@ -122,6 +122,7 @@ def evaluate(
     clips: Path,
     *,
     out: Annotated[Path, Parameter(help="Folder for contact sheets and `evaluation.json`.")] = Path("evaluation"),
+    model: Annotated[str, Parameter(help="mini, mini2, or the path of an exported profile of theirs.")] = "mini",
     size: Annotated[str, Parameter(help="Output size WxH.")] = "256x256",
     frames: Annotated[int, Parameter(help="Frames of each clip to stream.")] = 12,
     skip: Annotated[int, Parameter(help="Frames of each clip to pass over first.")] = 24,
@@ -129,7 +130,7 @@ def evaluate(
         bool, Parameter(negative=(), show_default=False, help="Also switch off one part at a time; takes long.")
     ] = False,
 ) -> None:
-    """Compare the embedded model with its style teachers. `docs/models/mini.md` explains the columns.
+    """Compare an embedded model with the style teachers of `mini`. `docs/models/mini.md` explains the columns.
 
     Parameters
     ----------
@@ -139,4 +140,4 @@ def evaluate(
     from vivace.media.size import parse_size
     from vivace.train.evaluate import evaluate_command
 
-    evaluate_command(clips, out, size=parse_size(size), frames=frames, skip=skip, ablations=ablations)
+    evaluate_command(clips, out, model_name=model, size=parse_size(size), frames=frames, skip=skip, ablations=ablations)

@@ -1,11 +1,15 @@
-"""`vivace train evaluate`: the embedded model against its style teachers, on clips it was not trained on.
+"""`vivace train evaluate`: an embedded model against the teachers of `mini`, on clips it was not trained on.
 
 Every style is streamed over every clip as in a session, frame by frame on its own output. Reported per style, against
 the teacher painting the same frames with the same textures:
 
 * PSNR, dB, and how often the nearest of all teachers (by 8 x 8 means and by px) is the right one;
+* strength: share of the way from the source to the full style, as judged by the style classifier;
 * flicker: mean absolute change between frames, relative to the teacher's; 1 is as steady as the teacher;
 * sharpness: mean absolute difference of neighbours, relative to the teacher's; below 1 is blurred, above 1 is noisy.
+
+Teachers, classifier and clips are the same for every embedded model: figures of `mini` and of `mini2`, seven of whose
+sixteen styles have teachers of their own, are comparable (protocol 1, decision 0012).
 
 Ablations switch off one named part at a time. The memory is tested where it matters: on a source with camera noise and
 flickering exposure, against the teacher of the clean source.
@@ -28,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vivace.errors import SinkWriteError, SourceUnsupportedError, UsageError
-from vivace.media.convert import cover
+from vivace.media.convert import cover, resize
 from vivace.media.draw import contact_sheet
 from vivace.media.frame import Rgb
 from vivace.media.open import open_source
@@ -39,10 +43,12 @@ from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
 from vivace.models.mini.model import MiniModel
 from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS, STYLES
 from vivace.models.mini.text import TextEncoder
+from vivace.models.mini2.model import Mini2Model
+from vivace.models.style.classifier import CLASSES, shipped_classifier, strength, working_size
 from vivace.runtime.exported.eager import EagerNetwork
 from vivace.train.classic import ClassicFilter
 from vivace.train.clips import list_videos
-from vivace.train.shipped import shipped_painter
+from vivace.train.shipped import embedded_painter, style_embeds
 
 SEED = 0
 MIN_FRAMES = 4
@@ -55,6 +61,8 @@ class StyleScore:
 
     psnr_db: list[float] = field(default_factory=list)
     recognised: list[bool] = field(default_factory=list)
+    strength: list[float] = field(default_factory=list)
+    """Style strength of the last frame; NaN where the source has the style already, or unmeasured."""
     flicker: list[float] = field(default_factory=list)
     """Change per frame of the model, 0 to 255."""
     teacher_flicker: list[float] = field(default_factory=list)
@@ -65,6 +73,7 @@ class StyleScore:
         return {
             "psnr_db": float(np.mean(self.psnr_db)),
             "recognised": float(np.mean(self.recognised)) if self.recognised else float("nan"),
+            "strength": float(np.nanmean(self.strength)) if np.isfinite(self.strength).any() else float("nan"),
             "flicker_ratio": float(np.sum(self.flicker) / max(np.sum(self.teacher_flicker), 1e-6)),
             "sharpness_ratio": float(np.mean(self.sharpness)),
         }
@@ -89,10 +98,12 @@ def stream(model: StreamModel[Any], frames: Sequence[Rgb], embeds: NDArray[np.fl
     return [model.step([state], [Chunk(f[None], embeds, denoising_steps=steps)])[0].rgb[0] for f in frames]
 
 
-def _hold_textures(model: StreamModel[Any]) -> None:
-    """Fix textures to the screen, as the teachers do, so that both can be compared px by px."""
-    if isinstance(model, MiniModel):
-        model.follow_camera = False
+def style_strength(style: str, painted: Rgb, source: Rgb) -> float:
+    """Return the share of the way from a source to the full style; NaN where the source has the style already."""
+    size = working_size((source.shape[1], source.shape[0]))
+    shares = [shipped_classifier().shares(resize(rgb, size)) for rgb in (painted, source)]
+    found, before = (np.array([share[CLASSES.index(style)]]) for share in shares)
+    return float(strength(found, before)[0])
 
 
 def psnr(a: Rgb, b: Rgb) -> float:
@@ -134,10 +145,12 @@ class Report:
     """Contact sheet by clip: source, teacher, model, for every style."""
 
 
-def measure(model: StreamModel[Any], clips: Iterable[Path], size: tuple[int, int], frames: int, skip: int) -> Report:
+def measure(
+    model: MiniModel | Mini2Model, clips: Iterable[Path], size: tuple[int, int], frames: int, skip: int
+) -> Report:
     """Stream every style over every clip and compare with the teachers."""
     teachers = ClassicFilter(size, SEED)
-    _hold_textures(model)
+    model.follow_camera = False  # textures stay on the screen, as the teachers', so that both are compared px by px
     scores = {key: StyleScore() for key in STYLE_KEYS}
     sheets: dict[str, Rgb] = {}
     for path in clips:
@@ -146,12 +159,13 @@ def measure(model: StreamModel[Any], clips: Iterable[Path], size: tuple[int, int
             continue
         last = {key: teachers.paint(key, source[-1]) for key in STYLE_KEYS}
         cells: list[list[Rgb]] = []
-        for number, key in enumerate(STYLE_KEYS):
-            ours = stream(model, source, np.eye(STYLE_COUNT, dtype=np.float32)[number])
+        for key in STYLE_KEYS:
+            ours = stream(model, source, style_embeds(model, key))
             theirs = [*(teachers.paint(key, f) for f in source[:-1]), last[key]]
             score = scores[key]
             score.psnr_db.append(psnr(ours[-1], last[key]))
             score.recognised.append(nearest_teacher(ours[-1], last) == key)
+            score.strength.append(style_strength(key, ours[-1], source[-1]))
             # The first frames have no past to be steady against.
             score.flicker.append(change(ours[2:]))
             score.teacher_flicker.append(change(theirs[2:]))
@@ -203,7 +217,7 @@ def ablate(clips: Sequence[Path], size: tuple[int, int], frames: int, skip: int)
         cfg = MiniConfig(pool=1) if "pooling" in without else MiniConfig()
         network = EagerNetwork(StepGraph(load_net(cfg=cfg, without=without - {"pooling"})), GRAPH_OUTPUTS)
         model = MiniModel(network, text, cfg)
-        _hold_textures(model)
+        model.follow_camera = False
         score = StyleScore()
         for source, theirs in zip(sources, painted, strict=True):
             seen = disturb(source) if disturbed else source
@@ -227,6 +241,7 @@ def evaluate_command(
     clips: Path,
     out: Path,
     *,
+    model_name: str = "mini",
     size: tuple[int, int] = (256, 256),
     frames: int = 12,
     skip: int = 24,
@@ -235,7 +250,7 @@ def evaluate_command(
     """Measure, write contact sheets and `evaluation.json` into `out`, print tables and one JSON line.
 
     Raises:
-        UsageError: too few frames to measure flicker, or an unsupported size.
+        UsageError: too few frames to measure flicker, an unsupported size, or a model that is not embedded.
         SourceError: no video in the folder, or none that is long enough.
         SinkWriteError: `out` cannot be written.
     """
@@ -243,7 +258,9 @@ def evaluate_command(
         raise UsageError(
             f"--frames is {frames} and --skip {skip}; give at least {MIN_FRAMES} frames, and skip 0 or more"
         )
-    model = shipped_painter()
+    model = embedded_painter(model_name)
+    if ablations and not isinstance(model, MiniModel):
+        raise UsageError("--ablations are those of mini; for mini2 there is `vivace train looks ablate`")
     model.open(size)  # refuses an unsupported size before anything is read
     paths = list_videos(clips)
     try:
@@ -257,17 +274,20 @@ def evaluate_command(
         raise SourceUnsupportedError(
             f"{clips}: no clip goes on for {frames} frames after the first {skip}; lower --frames or --skip"
         )
-    table = Table("style", "PSNR dB", "recognised", "flicker / teacher", "sharpness / teacher", box=SIMPLE_HEAD)
+    columns = ("psnr_db", "recognised", "strength", "flicker_ratio", "sharpness_ratio")
+    table = Table(
+        "style", "PSNR dB", "recognised", "strength", "flicker / teacher", "sharpness / teacher", box=SIMPLE_HEAD
+    )
     styles = {key: score.row() for key, score in report.styles.items()}
     total = StyleScore(
         *(list(chain.from_iterable(getattr(s, n) for s in report.styles.values())) for n in StyleScore.__slots__)
     ).row()
     for key, row in {**styles, "all": total}.items():
-        table.add_row(key, *(f"{row[n]:.2f}" for n in ("psnr_db", "recognised", "flicker_ratio", "sharpness_ratio")))
+        table.add_row(key, *(f"{row[name]:.2f}" for name in columns))
     for name, sheet in report.sheets.items():
         Image.fromarray(sheet).save(out / f"{name}.png")
     document: dict[str, object] = {
-        "model": "mini",
+        "model": model_name,
         "size": list(size),
         "frames": frames,
         "clips": [p.name for p in paths],

@@ -20,13 +20,11 @@ from numpy.typing import NDArray
 from vivace.bench.metrics.footage import Footage, Frames, Metric, Series
 from vivace.errors import UsageError
 from vivace.media.convert import resize
-from vivace.models.style.classifier import CLASSES, NONE, shipped_classifier, working_size
+from vivace.models.style.classifier import ALREADY, CLASSES, NONE, shipped_classifier, strength, working_size
 
 LEAST_AREA = 0.2
 """Smallest mask that is judged, as a share of the picture: inside 3 % of it the style filters themselves are recognised
 in one frame of ten."""
-ALREADY = 0.5
-"""Share of the style in the source from which it does not tell who painted it."""
 _KEPT = 4096
 """Cached judgements: frames are judged for two metrics, and a source for every system."""
 
@@ -96,14 +94,11 @@ def style_recognised(footage: Footage) -> Series:
 def style_strength(footage: Footage) -> Series:
     """Return each frame's share of the way from its source to the full style, `[t]`: 0 the source, 1 all the way.
 
-    (p(output) - p(source)) / (1 - p(source)), p being the share of the requested style. Below 0 if the output has less
-    of the style than the source. NaN if p(source) > 0.5, or the mask is too small to judge.
+    Its formula is `strength`'s. NaN, too, if the mask is too small to judge.
     """
     asked = _asked(footage)
     found = shares(footage.output, footage.mask)[:, asked]
-    before = _source_has(footage, asked)
-    way = (found - before) / (1 - np.minimum(before, ALREADY))
-    return np.where(before > ALREADY, np.nan, way)
+    return strength(found, _source_has(footage, asked))
 
 
 def _source_has(footage: Footage, asked: int) -> Series:

@@ -59,6 +59,8 @@ class Mini2Model:
         self._codes = codes
         self._pictures = pictures
         self._prompts = PromptCache(lambda text: encode(text, codes))
+        self.follow_camera = True
+        """True if strokes and cells move with the scene; false keeps them on the screen, as teachers paint them."""
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the bytes that a stream of `size = (width, height)` takes."""
@@ -121,9 +123,10 @@ class Mini2Model:
     def _paint(self, state: Mini2State, chunk: Chunk) -> NDArray[np.uint8]:
         chunk.check(state.size)
         buffers = state.use(SPEC.level_of(chunk.effort))
-        down, right = state.motion.update(thumbnail_of(chunk, 0), cell_px(state.size))
         width, height = buffers.blocks.size
-        buffers.move_textures(down * height / state.size[1], right * width / state.size[0])
+        if self.follow_camera:
+            down, right = state.motion.update(thumbnail_of(chunk, 0), cell_px(state.size))
+            buffers.move_textures(down * height / state.size[1], right * width / state.size[0])
         buffers.blocks.put_source(resized(chunk.rgb[0], buffers.blocks.size))
         buffers.code[0] = chunk.embeds
         executor = executor_of(buffers, self._network)

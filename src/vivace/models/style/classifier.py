@@ -36,6 +36,8 @@ MULTIPLE_PX = 16
 WORKING_AREA_PX = 256 * 256
 """Area to which larger pictures are scaled, px: brush strokes and dots then have the size seen in training."""
 SMALLEST_PX = 64
+ALREADY = 0.5
+"""Share of a style in the source from which an output does not tell who painted it."""
 
 
 def working_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -126,6 +128,19 @@ class StyleClassifier:
             executor = self._network.executor({"picture": picture, "area": area})
             self._bound[height, width] = picture, area, executor
         return self._bound[height, width]
+
+
+def strength(found: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of the way from a source to the full style: 0 the source, 1 all the way, below 0 back from it.
+
+    (p(output) - p(source)) / (1 - p(source)), p being the share of the style; NaN where p(source) > `ALREADY`.
+
+    Args:
+        found: share of the style in each output, `[t]`.
+        before: share of it in each source, `[t]`.
+    """
+    way = (found - before) / (1 - np.minimum(before, ALREADY))
+    return np.where(before > ALREADY, np.nan, way)
 
 
 @cache

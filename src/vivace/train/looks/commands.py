@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -38,6 +39,7 @@ Start = Annotated[
     Path | None,
     Parameter(help="Weights to begin from where the run has no checkpoint. Default: the shipped ones."),
 ]
+Weights = Annotated[Path, Parameter(help="Checkpoint, or an exported mini2.safetensors, to judge.")]
 
 
 @app.command
@@ -175,8 +177,6 @@ def speed(
     ] = None,
 ) -> None:
     """Time `mini` and `mini2` (random weights) in turn, on this machine."""
-    import numpy as np
-
     from vivace.media.size import parse_size
     from vivace.train.looks.speed import race
 
@@ -224,7 +224,7 @@ def evaluate(
     ] = None,
     look: Annotated[list[str] | None, Parameter(help="Which looks; all by default.")] = None,
 ) -> None:
-    """Compare the averaged weights with the teachers, look by look: PSNR, flicker, sharpness.
+    """Compare the averaged weights with the teachers, look by look, and print the means: PSNR, flicker, sharpness.
 
     Parameters
     ----------
@@ -233,18 +233,114 @@ def evaluate(
     """
     from rich.table import Table
 
-    from vivace.train.looks.evaluate import measure
+    from vivace.train.looks.evaluate import COLUMNS, measure
     from vivace.train.looks.sheet import load_student
 
     torch.set_num_threads(1)
     chosen = _known(look or LOOK_KEYS[1:])
     student = load_student(checkpoint or out / "checkpoint.pt")
     scores = measure(student, Painter(NeuralTeachers(teachers)), clips, looks=chosen)
-    columns = ("psnr_db", "flicker_teacher", "flicker_source", "sharpness")
-    table = Table("look", "PSNR dB", "flicker / teacher", "flicker / source", "sharpness / teacher")
+    table = Table("look", *COLUMNS.values())
+    rows: list[list[float]] = []
     for key, score in scores.items():
         row = score.row()
-        table.add_row(key, *(f"{row[name]:.2f}" for name in columns))
+        rows.append([row[name] for name in COLUMNS])
+        table.add_row(key, *(f"{value:.2f}" for value in rows[-1]))
+    table.add_row("all", *(f"{value:.2f}" for value in np.mean(rows, axis=0)))
+    Console().print(table)
+
+
+@app.command
+def pictures(
+    clips: Path,
+    *,
+    data: Annotated[Path, Parameter(help="Folder with the MANIFEST.csv of the training: held-out photographs.")],
+    teachers: Teachers,
+    checkpoint: Weights = SHIPPED,
+) -> None:
+    """Paint clips like twenty pictures that were not trained on, and tell how often the nearest is the right one.
+
+    Parameters
+    ----------
+    clips
+        Folder of videos that were not trained on.
+    """
+    from rich.table import Table
+
+    from vivace.train.looks.features import load_features
+    from vivace.train.looks.pictures import nearest_pictures, style_pictures
+    from vivace.train.looks.sheet import load_student
+
+    torch.set_num_threads(1)
+    styles = style_pictures(read_material(data))
+    features, neural = load_features(teachers), NeuralTeachers(teachers)
+    found = nearest_pictures(load_student(checkpoint), neural, features, clips, styles)
+    table = Table("painted like", "unpainted", "teacher", "mini2")
+    columns = [found.right(each) for each in (found.source, found.teacher, found.ours)]
+    for name, *values in zip(found.names, *columns, strict=True):
+        table.add_row(name, *(f"{value:.2f}" for value in values))
+    table.add_row("all", *(f"{column.mean():.2f}" for column in columns))
+    Console().print(table)
+
+
+@app.command
+def faces(
+    clips: Path,
+    *,
+    teachers: Teachers,
+    checkpoint: Weights = SHIPPED,
+    look: Annotated[list[str] | None, Parameter(help="Which looks; all by default.")] = None,
+) -> None:
+    """Tell how far each look moves the points of a face mesh, in % of the distance of the eyes.
+
+    Parameters
+    ----------
+    clips
+        Folder of videos that were not trained on.
+    """
+    from rich.table import Table
+
+    from vivace.train.looks.faces import move_faces
+    from vivace.train.looks.sheet import load_student
+
+    torch.set_num_threads(1)
+    chosen = _known(look or LOOK_KEYS[1:])
+    found = move_faces(load_student(checkpoint), Painter(NeuralTeachers(teachers)), clips, chosen)
+    table = Table("look", "teacher %", "lost", "mini2 %", "lost", "of faces")
+    for key, by in found.items():
+        cells = [cell for each in by.values() for cell in (f"{each.median():.1f}", str(each.lost))]
+        ours = by["ours"]
+        table.add_row(key, *cells, str(len(ours.percent) + ours.lost))
+    Console().print(table)
+
+
+@app.command(name="ablate")
+def ablate_(
+    clips: Path,
+    *,
+    teachers: Teachers,
+    checkpoint: Weights = SHIPPED,
+    look: Annotated[list[str] | None, Parameter(help="Which looks; all by default.")] = None,
+) -> None:
+    """Switch off one part of the network at a time: PSNR to the teachers, flicker, sharpness, time of a frame.
+
+    Parameters
+    ----------
+    clips
+        Folder of videos that were not trained on.
+    """
+    from rich.table import Table
+
+    from vivace.train.looks.ablations import SIZE, ablate
+    from vivace.train.looks.sheet import load_student
+
+    torch.set_num_threads(1)
+    chosen = _known(look or LOOK_KEYS[1:])
+    rows = ablate(load_student(checkpoint), Painter(NeuralTeachers(teachers)), clips, chosen)
+    table = Table("row", "PSNR dB", "flicker / source", "sharpness / teacher", f"ms at {SIZE[0]}x{SIZE[1]}")
+    for row in rows:
+        values = (row.psnr_db, row.flicker_source, row.sharpness)
+        table.add_row(row.name, *(f"{value:.2f}" for value in values), f"{row.step_ms:.1f}")
     Console().print(table)
 
 

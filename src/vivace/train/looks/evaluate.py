@@ -15,13 +15,23 @@ from vivace.media.frame import Rgb
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.textures import block_textures
 from vivace.train.clips import list_videos
-from vivace.train.evaluate import change, edges, psnr, read_clip
+from vivace.train.evaluate import change, edges, nearest_teacher, psnr, read_clip
 from vivace.train.looks.neural import CODE_NUMBERS
 from vivace.train.looks.student import Student, step_numbers
-from vivace.train.looks.targets import FILTERED_FRAMES, FRAMES, Painter, Place, teacher_textures, window
+from vivace.train.looks.targets import FILTERED_FRAMES, FRAMES, Painter, Place, steadied, teacher_textures, window
 
 _PLACE = Place(0, 0, 0)
 """Place of the textures, which stay there: camera motion is not followed, so that both have them at the same px."""
+COLUMNS = {
+    "psnr_db": "PSNR dB",
+    "recognised": "recognised",
+    "flicker_source": "flicker / source",
+    "unfiltered_source": "teacher's flicker / source",
+    "flicker_unfiltered": "flicker / teacher",
+    "flicker_teacher": "flicker / filtered teacher",
+    "sharpness": "sharpness / teacher",
+}
+"""Titles of the values of a row."""
 
 
 @dataclass(slots=True)
@@ -30,8 +40,12 @@ class LookScore:
 
     psnr_db: list[float] = field(default_factory=list)
     """PSNR of the last frame to the teacher's."""
+    recognised: list[bool] = field(default_factory=list)
+    """True if of all teachers' last frames the right one is the nearest."""
     teacher_change: list[float] = field(default_factory=list)
     """Mean change of the teacher's last pair, 0 to 255; flicker is ours over it, of sums."""
+    unfiltered_change: list[float] = field(default_factory=list)
+    """The same before filtering along motion, which only neural teachers are trained from."""
     change: list[float] = field(default_factory=list)
     source_change: list[float] = field(default_factory=list)
     sharpness: list[float] = field(default_factory=list)
@@ -41,7 +55,10 @@ class LookScore:
         """Return means over the clips; flicker as ratios of sums, so that a still clip divides by nothing."""
         return {
             "psnr_db": float(np.mean(self.psnr_db)),
+            "recognised": float(np.mean(self.recognised)),
             "flicker_teacher": float(np.sum(self.change) / max(np.sum(self.teacher_change), 1e-6)),
+            "flicker_unfiltered": float(np.sum(self.change) / max(np.sum(self.unfiltered_change), 1e-6)),
+            "unfiltered_source": float(np.sum(self.unfiltered_change) / max(np.sum(self.source_change), 1e-6)),
             "flicker_source": float(np.sum(self.change) / max(np.sum(self.source_change), 1e-6)),
             "sharpness": float(np.mean(self.sharpness)),
         }
@@ -55,8 +72,11 @@ def measure(
     side: int = 256,
     skip: int = 24,
     looks: Sequence[str] = LOOK_KEYS[1:],
+    steps: int = 1,
 ) -> dict[str, LookScore]:
     """Return the scores by look, of pictures of `side` px, a multiple of 256, `skip` frames into each clip.
+
+    The network takes `steps` steps a frame.
 
     Raises:
         SourceError: no video in the folder, or none that is long enough.
@@ -71,12 +91,17 @@ def measure(
             continue
         found += 1
         pictures = torch.from_numpy(np.stack(source)).permute(0, 3, 1, 2).float() / 255
+        alone = {look: painter.paint_unfiltered(look, pictures, textures) for look in looks}
+        painted = {look: to_rgb(steadied(look, pictures, theirs)) for look, theirs in alone.items()}
+        last = {look: theirs[-1] for look, theirs in painted.items()}
         for look, score in scores.items():
-            theirs = _rgb(painter.paint(look, pictures, textures))
-            ours = _rgb(stream(student, pictures, look, scale))[-FRAMES:]
+            theirs = painted[look]
+            ours = to_rgb(stream(student, pictures, named_code(student, look), scale, steps=steps))[-FRAMES:]
             score.psnr_db.append(psnr(ours[-1], theirs[-1]))
+            score.recognised.append(nearest_teacher(ours[-1], last) == look)
             score.change.append(change(ours))
             score.teacher_change.append(change(theirs))
+            score.unfiltered_change.append(change(to_rgb(alone[look])[-FRAMES:]))
             score.source_change.append(change(source[-FRAMES:]))
             score.sharpness.append(edges(ours[-1]) / max(edges(theirs[-1]), 1e-3))
     if not found:
@@ -87,21 +112,30 @@ def measure(
 
 
 @torch.no_grad()
-def stream(student: Student, pictures: Tensor, look: str, scale: int) -> Tensor:
-    """Return frames `[t 3 h w]` in [0, 1] in a named look, each one step from the output before it."""
+def named_code(student: Student, look: str) -> Tensor:
+    """Return the code `[1 64]` of a named look."""
+    return student.code(torch.full((1, 2), LOOK_KEYS.index(look)), torch.zeros(1, CODE_NUMBERS), torch.ones(1))
+
+
+@torch.no_grad()
+def stream(student: Student, pictures: Tensor, code: Tensor, scale: int, *, steps: int = 1) -> Tensor:
+    """Return frames `[t 3 h w]` in [0, 1] painted with a code `[1 64]`, each `steps` steps from the output before."""
     side = pictures.shape[-1]
     textures = torch.from_numpy(block_textures(*window(_PLACE, side, scale), scale)).permute(2, 0, 1)[None]
     textures = textures.float() / 128 - 1
-    code = student.code(torch.full((1, 2), LOOK_KEYS.index(look)), torch.zeros(1, CODE_NUMBERS), torch.ones(1))
-    zero, log_scale = torch.zeros(1), torch.full((1,), float(np.log2(scale)))
+    log_scale, count = torch.full((1,), float(np.log2(scale))), torch.full((1,), float(steps))
     painted: list[Tensor] = []
     for picture in pictures:
         source = (picture[None] * 255).round() / 128 - 1
         estimate = painted[-1] if painted else torch.zeros_like(source)
-        numbers = step_numbers(zero, torch.ones(1), log_scale, torch.full((1,), float(bool(painted))))
-        painted.append(student(source, estimate, textures, code, numbers).clamp(-1, 1))
+        for step in range(steps):
+            has_estimate = torch.full((1,), float(bool(painted) or step > 0))
+            numbers = step_numbers(torch.full((1,), step / steps), count, log_scale, has_estimate)
+            estimate = student(source, estimate, textures, code, numbers).clamp(-1, 1)
+        painted.append(estimate)
     return ((torch.cat(painted) + 1) * (128 / 255)).clamp(0, 1)
 
 
-def _rgb(pictures: Tensor) -> list[Rgb]:
+def to_rgb(pictures: Tensor) -> list[Rgb]:
+    """Return pictures `[t 3 h w]` in [0, 1] as bytes."""
     return list((pictures.permute(0, 2, 3, 1) * 255 + 0.5).to(torch.uint8).numpy())

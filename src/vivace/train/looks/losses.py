@@ -120,17 +120,18 @@ def feature_losses(features: Features, x: Tensor, target: Tensor, invented: Tens
             wanted = features(target)
         found = features(x)
     by_place, by_gram = _blend(invented, INVENTED_FEATURES), _blend(invented, INVENTED_GRAM)[..., 0]
-    same, gram = x.new_zeros(()), x.new_zeros(())
+    same, correlations = x.new_zeros(()), x.new_zeros(())
     for f, t in zip(found, wanted, strict=True):
         f, t = f.float(), t.float()
         size = t.std((0, 2, 3), keepdim=True)
         size = size + 0.1 * size.mean()
         f, t = f / size, t / size
         same = same + ((f - t).abs() * by_place).mean()
-        gram = gram + ((_gram(f) - _gram(t)).abs() * by_gram).mean()
-    return FEATURE_WEIGHT / len(found) * same, GRAM_WEIGHT / len(found) * gram
+        correlations = correlations + ((gram(f) - gram(t)).abs() * by_gram).mean()
+    return FEATURE_WEIGHT / len(found) * same, GRAM_WEIGHT / len(found) * correlations
 
 
-def _gram(f: Tensor) -> Tensor:
+def gram(f: Tensor) -> Tensor:
+    """Return the mean products of the features `[n c h w]` of a px, `[n c c]`."""
     flat = f.flatten(2)
     return flat @ flat.transpose(1, 2) / flat.shape[-1]

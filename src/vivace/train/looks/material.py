@@ -36,6 +36,8 @@ class Material:
     """Photographs that show paintings."""
     held_out: tuple[Path, ...]
     """Photographs that are not trained on."""
+    held_out_styles: tuple[Path, ...]
+    """Those of them that are no portraits, which as styles are all alike."""
 
 
 def read_material(folder: Path) -> Material:
@@ -65,6 +67,7 @@ def read_material(folder: Path) -> Material:
         photos=tuple(folder / row["file"] for row in kept),
         paintings=tuple(folder / row["file"] for row in kept if "painting" in row["tags"].split(";")),
         held_out=tuple(folder / row["file"] for row in held_out),
+        held_out_styles=tuple(folder / row["file"] for row in held_out if "portrait" not in row["tags"].split(";")),
     )
 
 

@@ -15,7 +15,7 @@ from vivace.errors import CheckpointError, UsageError
 from vivace.media.convert import cover
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.train.clips import list_videos, read_evenly
-from vivace.train.looks.evaluate import stream
+from vivace.train.looks.evaluate import named_code, stream
 from vivace.train.looks.fit import read_weights
 from vivace.train.looks.neural import NeuralTeachers
 from vivace.train.looks.student import Student
@@ -65,7 +65,7 @@ def write_sheet(
         above, below = [picture], [picture]
         for look in looks:
             above.append(painter.paint(look, picture.expand(FILTERED_FRAMES, -1, -1, -1), textures)[-1])
-            below.append(stream(student, picture[None], look, scale)[0])
+            below.append(stream(student, picture[None], named_code(student, look), scale)[0])
         rows.extend(np.hstack([_cell(x) for x in row]) for row in (above, below))
     Image.fromarray(np.vstack(rows)).save(to)
 

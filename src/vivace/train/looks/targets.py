@@ -117,6 +117,13 @@ class Painter:
         self, look: str, pictures: Tensor, textures: LookTextures, code: NDArray[np.float32] | None = None
     ) -> Tensor:
         """Return a pair `[2 3 h w]` in [0, 1] painted; `pictures [4 3 h w]` and `textures` end with it."""
+        return steadied(look, pictures, self.paint_unfiltered(look, pictures, textures, code))
+
+    @torch.no_grad()
+    def paint_unfiltered(
+        self, look: str, pictures: Tensor, textures: LookTextures, code: NDArray[np.float32] | None = None
+    ) -> Tensor:
+        """Return what a teacher paints, frame by frame: the pair, or of a neural one all of `pictures [4 3 h w]`."""
         if look in COMPUTED:
             return COMPUTED[look](pictures[-FRAMES:], textures).clamp(0, 1)
         scale = int(textures.scale)
@@ -124,14 +131,19 @@ class Painter:
         if found is None:
             if code is None:
                 raise ValueError("painting like a picture needs the picture's code")
-            painted = self.neural.picture(pictures, code)
-        elif found.kind == "anime":
-            painted = self.neural.anime(pictures, scale)
-        else:
-            painted = self.neural.painting(pictures, found.painting, scale)
-        sources = [np.ascontiguousarray(x) for x in _bytes(pictures).permute(0, 2, 3, 1).numpy()]
-        steady = filter_along_motion(sources, [np.ascontiguousarray(x) for x in painted.permute(0, 2, 3, 1).numpy()])
-        return torch.from_numpy(np.stack(steady[-FRAMES:])).permute(0, 3, 1, 2).clamp(0, 1)
+            return self.neural.picture(pictures, code)
+        if found.kind == "anime":
+            return self.neural.anime(pictures, scale)
+        return self.neural.painting(pictures, found.painting, scale)
+
+
+def steadied(look: str, pictures: Tensor, painted: Tensor) -> Tensor:
+    """Return a pair `[2 3 h w]` painted, filtered along the motion of `pictures [4 3 h w]` if its teacher flickers."""
+    if look in COMPUTED:
+        return painted
+    sources = [np.ascontiguousarray(x) for x in _bytes(pictures).permute(0, 2, 3, 1).numpy()]
+    steady = filter_along_motion(sources, [np.ascontiguousarray(x) for x in painted.permute(0, 2, 3, 1).numpy()])
+    return torch.from_numpy(np.stack(steady[-FRAMES:])).permute(0, 3, 1, 2).clamp(0, 1)
 
 
 _BY_KEY: dict[str, Look] = {look.key: look for look in LOOKS}
