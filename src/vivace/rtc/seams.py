@@ -60,10 +60,8 @@ _PARSE = "parse_message"
 _CERTIFICATES = "_RTCPeerConnection__certificates"
 _MAKE_CONTEXT = "_create_ssl_context"
 
-
 MAX_REPORTED = 16
 """Most sources in one report; the packet can hold 31."""
-
 
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
