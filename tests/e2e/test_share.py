@@ -16,6 +16,7 @@ from PIL import Image
 
 from e2e.browsers import CHROMIUM
 from e2e.studio import PHONE, PROBE, Studio
+from e2e.studio_states import DEVICES
 from http_fakes import settings_for
 from live_server import LiveServer, live_server
 from patience import PATIENCE_S
@@ -33,6 +34,7 @@ pytestmark = [
 
 SIZE = (192, 112)
 GREY = 40
+ON_ITS_SIDE = DEVICES["phone-on-its-side"]["viewport"]
 WATCH_HIDDEN = """() => {
   const after = document.getElementById("after");
   new MutationObserver(() => { window.wasHidden ||= after.hidden; }).observe(after, { attributeFilter: ["hidden"] });
@@ -162,6 +164,11 @@ def test_a_viewer_sees_the_stream_who_steers_it_and_that_it_ended(
         page.wait_text("AI-modified")
         assert page.page.is_hidden("#prompt")
         assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.page.select_option("#theme", "light")
+        assert page.page.get_attribute("html", "data-theme") == "light"
+        page.page.select_option("#language", "de")
+        page.wait_text("Gerade steuert niemand")
+        page.page.select_option("#language", "en")
     page.wait_text("This stream has ended")
     assert not page.page.is_visible("#note")
 
@@ -212,6 +219,10 @@ def test_who_has_the_link_steers_until_it_is_withdrawn(server: LiveServer, open_
         page.page.fill("#strength", "0")
         page.wait_colour(IS_GREY)
         page.wait_until("document.getElementById('note').hidden")
+        page.page.set_viewport_size(ON_ITS_SIDE)
+        page.wait_until("document.getElementById('after').getBoundingClientRect().width > 0.5 * innerWidth")
+        assert page.page.locator("#prompt").bounding_box()["width"] > 80
+        page.page.set_viewport_size(PHONE["viewport"])
         withdraw(server, session, "steer")
         page.wait_text("This link was withdrawn")
         assert page.page.is_hidden("#prompt")

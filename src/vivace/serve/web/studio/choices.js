@@ -2,7 +2,7 @@
 import { $, el, memory } from "./dom.js";
 import { language, speak, T, tell, TEXTS } from "./language.js";
 
-/** Let both be chosen; `spoken` is called when the page speaks another language. */
+/** Let both be chosen on a page that has their lists; `spoken` is called when it speaks another language. */
 export function installChoices(spoken) {
   $("language").replaceChildren(...Object.entries(TEXTS).map(([name, texts]) => el("option", { value: name, lang: name, selected: name === language }, texts.language)));
   $("language").addEventListener("change", () => {
@@ -19,5 +19,5 @@ export function installChoices(spoken) {
 
 function paint() {
   document.documentElement.dataset.theme = $("theme").value;
-  tell($("page-state"), () => `${T.language}, ${$("theme").selectedOptions[0].textContent}`);
+  if ($("page-state")) tell($("page-state"), () => `${T.language}, ${$("theme").selectedOptions[0].textContent}`);
 }

@@ -1,5 +1,6 @@
 /** The page of those who were given a link: it shows a session, and steers it if the link is for that. */
 import { Api, steer, watch } from "../vivace.js";
+import { installChoices } from "./choices.js";
 import { $, fill, fullScreen, throttle, toast, SLIDER_MS } from "./dom.js";
 import { installListen } from "./listen.js";
 import { Prompts } from "./prompts.js";
@@ -10,11 +11,16 @@ import { said } from "./words.js";
 const NOT_TO_STEER = new Set(["scope", "secret"]);
 const { page, id, token } = shared();
 let steers = false;   // nothing is offered before it works
+let prompts = null, news = { state: "connecting" };
 
 writeTexts();
+installChoices(() => {
+  show(news);
+  prompts?.write();
+});
 const viewer = watch(id, { token });
 viewer.play($("after"));
-viewer.addEventListener("state", ({ detail }) => show(detail));
+viewer.addEventListener("state", ({ detail }) => show(news = detail));
 $("after").addEventListener("resize", ({ target }) => document.documentElement.style.setProperty("--aspect", String(target.videoWidth / target.videoHeight)));
 $("retry").onclick = () => location.reload();
 installListen($("after"));
@@ -50,7 +56,7 @@ function offerSteering() {
 async function takeTheWheel() {
   const api = new Api({ token });
   let session = null;
-  const prompts = new Prompts((prompt) => session?.update({ prompt }).then((ack) => ({ ...ack, prompt: session.controls.prompt })));
+  prompts = new Prompts((prompt) => session?.update({ prompt }).then((ack) => ({ ...ack, prompt: session.controls.prompt })));
   try {
     session = await steer(id, { token });
     session.addEventListener("state", ({ detail }) => {
