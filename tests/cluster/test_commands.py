@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import socket
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ async def test_an_operator_looks_empties_and_moves(tmp_path: Path, capsys: pytes
         (there,) = {"one", "two"} - {here}
         assert f"{session.id} goes on at {there}" in await run("move", session.id)
         assert cluster.session_on(session.id) == there
-        assert "1 sessions go on elsewhere" in await run("drain", there)
+        assert "sessions that go on elsewhere: 1, that stay: 0" in await run("drain", there)
         assert "drain" in await run("status")
         assert f"{there} takes sessions again" in await run("drain", there, "--off")
         assert "drain" not in await run("status")
@@ -60,6 +61,21 @@ def test_flags_of_a_cluster_that_cannot_be_are_refused(
 ) -> None:
     assert main(["serve", "--port", "0", *flags]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_said_before_ray_starts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> bool:
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr("vivace.cluster.actors.connect", never)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--cluster", "--port", str(port)]) == 2
+    said = capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1 port {port}" in said
+    assert "--port" in said
 
 
 def test_workers_find_the_files_of_their_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -290,6 +290,12 @@ def test_what_a_worker_has_told_of_a_session_is_kept_when_its_gateway_comes_late
     assert [each.id for each in registrar._checkpoint.load()] == [record.id], "none of a worker that is lost"
 
 
+def test_a_sessions_id_is_no_flag_of_a_command() -> None:
+    ids = {SessionRecord.new("ada", None, Controls(), None).id for _ in range(500)}
+    assert len(ids) == 500
+    assert all(each.isalnum() and len(each) == 12 for each in ids)
+
+
 class SlowDisk:
     """A file's connection that writes nothing before it may."""
 

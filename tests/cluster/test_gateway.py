@@ -140,7 +140,7 @@ async def test_a_drained_worker_hands_its_sessions_over_and_may_be_started_anew(
         assert "1 sessions of one find no other place" in refused.json()["message"]
         await cluster.start("two")
         moved = await asked(cluster, "POST", "/v1/cluster/workers/one/drain", json={"restart": True})
-        assert moved.json() == {"moved": 1}
+        assert moved.json() == {"moved": 1, "stayed": 0}
         assert cluster.workers["one"].restarts == 1
         assert cluster.session_on(session.id) == "two"
         async with asyncio.timeout(PATIENCE_S):
@@ -155,7 +155,7 @@ async def test_a_drained_worker_hands_its_sessions_over_and_may_be_started_anew(
         )
         assert watched.json()["id"] == session.id, "its links go with it"
         back = await asked(cluster, "POST", "/v1/cluster/workers/one/drain", json={"on": False})
-        assert back.json() == {"moved": 0}
+        assert back.json() == {"moved": 0, "stayed": 0}
         there = await asked(cluster, "POST", f"/v1/cluster/sessions/{session.id}/move", json={"to": "one"})
         assert there.json() == {"worker": "one"}
         assert (await asked(cluster, "POST", "/v1/cluster/sessions/nobody/move", json={})).status_code == 404

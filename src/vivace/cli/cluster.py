@@ -76,8 +76,13 @@ def cluster_app() -> App:
             Let it take sessions again.
         """
         body = {"on": not off, "move": not stay, "restart": restart}
-        moved = _asked(gateway, "POST", f"/v1/cluster/workers/{worker}/drain", json=body)["moved"]
-        print(f"{worker} takes sessions again." if off else f"{worker} is drained; {moved} sessions go on elsewhere.")
+        found = _asked(gateway, "POST", f"/v1/cluster/workers/{worker}/drain", json=body)
+        if off:
+            print(f"{worker} takes sessions again.")
+        else:
+            print(
+                f"{worker} is drained; sessions that go on elsewhere: {found['moved']}, that stay: {found['stayed']}."
+            )
 
     @app.command(help_epilogue="")
     def move(session: str, /, *, to: str | None = None, gateway: GatewayFlags | None = None) -> None:
@@ -119,7 +124,8 @@ def _show(workers: list[WorkerState]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("worker", "state", "model", "slots", "free", "waits", "sessions", "region", "at")
+    table = Table("worker", "state", "model", "slots", "free", "waits", "sessions", "region")
+    table.add_column("at", overflow="fold")
     for worker in workers:
         state = "drained" if worker.draining else "up" if worker.silent_s < 1 else f"silent {worker.silent_s:.0f} s"
         for model, load in worker.models.items() or [("starting", None)]:

@@ -20,7 +20,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to 
 import ray
 from ray.exceptions import RayActorError, RayError
 
-from vivace.cluster.records import Hello, Place, Refusal, Report, Want, WorkerState
+from vivace.cluster.records import Drained, Hello, Place, Refusal, Report, Want, WorkerState
 from vivace.cluster.registrar import FleetPort, Registrar, WorkerPort, open_registrar
 from vivace.cluster.scaling import Bounds, Scaling
 from vivace.errors import BackendUnavailableError, DeviceError, UsageError, VivaceError
@@ -365,9 +365,9 @@ class RayDirectory:
         found: Place | Refusal | None = await self._call("move", session_id, to)
         return found
 
-    async def drain(self, name: str, *, on: bool, move: bool, restart: bool = False) -> Refusal | int:
+    async def drain(self, name: str, *, on: bool, move: bool, restart: bool = False) -> Refusal | Drained:
         """Give a worker nothing new, and have its sessions go on elsewhere."""
-        found: Refusal | int = await self._call("drain", name, on=on, move=move, restart=restart)
+        found: Refusal | Drained = await self._call("drain", name, on=on, move=move, restart=restart)
         return found
 
     async def workers(self) -> list[WorkerState]:

@@ -17,8 +17,8 @@ from starlette.staticfiles import StaticFiles
 
 from vivace.checks import Table
 from vivace.cluster.metrics import merged_metrics
-from vivace.cluster.proxy import Proxy, converse, kept_headers, passed_on
-from vivace.cluster.records import Place, Refusal, Want, WorkerState
+from vivace.cluster.proxy import Proxy, converse, kept_headers, passed_on, path_of
+from vivace.cluster.records import Drained, Place, Refusal, Want, WorkerState
 from vivace.errors import SessionClosedError, describe_invalid
 from vivace.messages import Controls, Error
 from vivace.serve.http import pages, verify
@@ -65,7 +65,7 @@ class DirectoryPort(Protocol):
     async def move(self, session_id: str, to: str | None) -> Place | Refusal | None:
         """Have a session go on at another worker."""
 
-    async def drain(self, name: str, *, on: bool, move: bool, restart: bool = False) -> Refusal | int:
+    async def drain(self, name: str, *, on: bool, move: bool, restart: bool = False) -> Refusal | Drained:
         """Give a worker nothing new, and have its sessions go on elsewhere."""
 
     async def workers(self) -> list[WorkerState]:
@@ -186,7 +186,7 @@ class Gateway:
     async def each(self, request: Request) -> dict[str, httpx2.Response]:
         """Return the answers of all workers to a request, by worker; errors are left out."""
         states = await self.directory.workers()
-        path = f"{request.url.path}?{request.url.query}"
+        path = path_of(request)
         answers = await asyncio.gather(*(self.proxy.get(f"{each.url}{path}", request.headers) for each in states))
         return {
             state.name: answer
@@ -352,14 +352,14 @@ async def cluster(request: Request) -> dict[str, list[WorkerState]]:
 
 
 @router.post("/v1/cluster/workers/{name}/drain")
-async def drain(name: str, body: Drain, request: Request) -> dict[str, int]:
+async def drain(name: str, body: Drain, request: Request) -> Drained:
     """Give a worker no new sessions, and have its own go on elsewhere; for operators."""
     gateway = gateway_of(request)
     gateway.access_control.need_operator(request)
     answer = await gateway.directory.drain(name, on=body.on, move=body.move, restart=body.restart)
     if isinstance(answer, Refusal):
         raise ApiError(404, "no_worker", answer.message)
-    return {"moved": answer}
+    return answer
 
 
 @router.post("/v1/cluster/sessions/{session_id}/move")

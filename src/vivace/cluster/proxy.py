@@ -42,6 +42,12 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in HOP_BY_HOP}
 
 
+def path_of(request: Request) -> str:
+    """Return path and query of a request."""
+    query = request.url.query
+    return f"{request.url.path}?{query}" if query else request.url.path
+
+
 class Proxy:
     """Connections to workers. Used on one event loop; close it at the end."""
 
@@ -58,8 +64,7 @@ class Proxy:
             ConnectionError: nobody answers there.
             ApiError: the answer takes too long.
         """
-        query = request.url.query
-        target = f"{url}{request.url.path}{f'?{query}' if query else ''}"
+        target = f"{url}{path_of(request)}"
         headers = kept_headers(request.headers)
         try:
             return await self._http.send(

@@ -116,6 +116,14 @@ class Place(Message):
     """Name of the reservation; empty: the session is there already."""
 
 
+class Drained(Message):
+    """What became of the sessions of a drained worker."""
+
+    moved: int
+    stayed: int
+    """Sessions that end where they are: they found no other place, or were left."""
+
+
 class WorkerState(Message):
     """A worker as an operator sees it."""
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from vivace.cluster.checkpoint import Checkpoint
 from vivace.cluster.directory import Directory, UnknownWorkerError
-from vivace.cluster.records import Hello, Place, Refusal, Report, Want, WorkerState
+from vivace.cluster.records import Drained, Hello, Place, Refusal, Report, Want, WorkerState
 from vivace.cluster.scaling import Scaling
 from vivace.errors import VivaceError
 from vivace.serve.record import SessionRecord
@@ -217,7 +217,7 @@ class Registrar:
                 _log.warning("worker %s could not be told that session %s has moved", here, session_id)
             return place
 
-    async def drain(self, name: str, *, on: bool, move: bool, restart: bool = False) -> Refusal | int:
+    async def drain(self, name: str, *, on: bool, move: bool, restart: bool = False) -> Refusal | Drained:
         """Give a worker nothing new, and have its sessions go on elsewhere; return how many did.
 
         `restart` starts its process anew after that. Sessions for which there is no other place stay, and it is not.
@@ -227,7 +227,7 @@ class Registrar:
         except UnknownWorkerError as error:
             return Refusal.of(error)
         if not (on and move):
-            return 0
+            return Drained(moved=0, stayed=len(self._directory.sessions_of(name)))
         answers = await asyncio.gather(*(self.move(record.id) for record in self._directory.sessions_of(name)))
         refused = [answer for answer in answers if isinstance(answer, Refusal)]
         if restart:
@@ -235,7 +235,7 @@ class Registrar:
                 text = f"{len(refused)} sessions of {name} find no other place ({refused[0].message}); it goes on"
                 return Refusal(code="no_worker", message=text)
             await self._reach(name).restart()
-        return len(answers) - len(refused)
+        return Drained(moved=len(answers) - len(refused), stayed=len(refused))
 
     def workers(self) -> list[WorkerState]:
         """Return all workers."""

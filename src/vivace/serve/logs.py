@@ -14,8 +14,8 @@ from vivace.redaction import redact
 FIELDS = "fields"
 """Attribute of a log record: values for programs, by name, beside the sentence for people."""
 
-TALKATIVE = ("uvicorn.error", "aioice", "aiortc")
-"""Loggers that tell of every connection; of theirs only warnings are shown."""
+TALKATIVE = ("uvicorn.error", "aioice", "aiortc", "httpx2")
+"""Loggers that tell of every connection or request; of theirs only warnings are shown."""
 
 
 def event(name: str, **fields: Any) -> Mapping[str, Any]:

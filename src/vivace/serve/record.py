@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import string
 from collections.abc import Sequence
 from typing import Annotated, Self
 
@@ -11,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from vivace.messages import Controls
 from vivace.serve.links import LinkKind
 
+ID_CHARS = string.ascii_letters + string.digits
+"""Characters of a session's id, which people type after a command: one that began with a dash would be a flag."""
+ID_LENGTH = 12
 MAX_FPS = 60.0
 Fps = Annotated[float, Field(ge=1, le=MAX_FPS)]
 
@@ -41,7 +45,7 @@ class SessionRecord(BaseModel):
     ) -> Self:
         """Return the record of a session that nobody knows yet."""
         return cls(
-            id=secrets.token_urlsafe(9),
+            id="".join(secrets.choice(ID_CHARS) for _ in range(ID_LENGTH)),
             secret=secrets.token_urlsafe(24),
             client=client,
             model=model,
