@@ -20,8 +20,15 @@ CYCLES = 200
 KILL_EVERY = 20
 
 
+MOST_GROWTH = 0.05
+
+
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def resident_pages() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1])
 
 
 async def steer(session: ClientSession, **controls: float) -> None:
@@ -62,7 +69,7 @@ async def test_two_hundred_sessions_and_ten_killed_workers_leave_nothing_behind(
         for number in range(1, 2 * KILL_EVERY + 1):  # once round, so that what is kept for good is there
             await cycle(cluster, client, chance, number)
         gc.collect()
-        files, tasks = open_files(), len(asyncio.all_tasks())
+        files, tasks, pages = open_files(), len(asyncio.all_tasks()), resident_pages()
         for number in range(1, CYCLES + 1):
             await cycle(cluster, client, chance, number)
         directory = cluster.directory.registrar._directory
@@ -75,3 +82,4 @@ async def test_two_hundred_sessions_and_ten_killed_workers_leave_nothing_behind(
         gc.collect()
         await cluster.until(lambda: len(asyncio.all_tasks()) <= tasks + 5)
         assert open_files() <= files + 10
+        assert resident_pages() <= (1 + MOST_GROWTH) * pages

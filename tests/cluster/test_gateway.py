@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import httpx2
 import pytest
 
 import vivace.client
-from cluster.local_cluster import LocalCluster, local_cluster
+from cluster.local_cluster import LocalCluster, LocalDirectory, local_cluster
 from fakes import FakeClock
 from http_fakes import OFFER, SDP_HEADERS
 from patience import PATIENCE_S
@@ -179,6 +180,38 @@ async def test_while_the_directory_is_away_sessions_go_on_and_what_changed_is_to
         cluster.directory.away = False
         await cluster.until(lambda: _told(cluster, {session.id}, 0.125))
         assert (await opened(cluster))["state"] == "live"
+        await session.close()
+
+
+@in_loop
+async def test_a_worker_that_was_cut_off_lets_go_of_what_another_has_by_now(tmp_path: Path) -> None:
+    async with local_cluster(tmp_path, "one", "two") as cluster, vivace.client.connect(cluster.url) as client:
+        session = await client.open(prompt="red", seed=7)
+        here = cluster.session_on(session.id)
+        assert here is not None
+        (there,) = {"one", "two"} - {here}
+        cut_off = cluster.workers[here].worker
+        cut_off._directory = line = LocalDirectory(cluster.directory.registrar)
+        line.away = True
+        registrar = cluster.directory.registrar
+        registrar.unreachable(registrar._directory.place_on(here))
+        found = await asked(
+            cluster, "GET", f"/v1/sessions/{session.id}", headers={"X-Session-Secret": session.info.secret}
+        )
+        assert found.status_code == 200
+        assert cluster.workers[there].worker.record(session.id) is not None, "it goes on where it is asked for"
+        assert cut_off.record(session.id) is not None, "nobody has told the other one"
+        line.away = False
+        await cluster.until(lambda: cut_off.record(session.id) is None)
+        async with asyncio.timeout(PATIENCE_S):
+            while (
+                record := cluster.workers[there].worker.record(session.id)
+            ) is None or record.controls.strength != 0.5:
+                with suppress(ServerError):
+                    await session.update(strength=0.5)
+                await asyncio.sleep(0.01)
+        assert cluster.session_on(session.id) == there
+        assert (record.controls.prompt, record.controls.seed) == ("red", 7)
         await session.close()
 
 
