@@ -77,8 +77,9 @@ def summary(stats: Stats, frames_written: int, where: str, elapsed_s: float) -> 
     """Return what a run did, in one sentence."""
     p50, p95 = (_number(stats.latency_ms.get(name)) for name in ("p50", "p95"))
     return (
-        f"{_frames(frames_written)} to {where} in {elapsed_s:.1f} s: {_number(stats.fps)} fps, latency p50 {p50} ms, "
-        f"p95 {p95} ms, {stats.dropped} dropped ({stats.runtime.runtime} {stats.runtime.precision})"
+        f"{_frames(frames_written)} to {where} in {elapsed_s:.1f} s with its start: {_number(stats.fps)} fps "
+        f"while painting, latency p50 {p50} ms, p95 {p95} ms, {stats.dropped} dropped "
+        f"({stats.runtime.runtime} {stats.runtime.precision})"
     )
 
 
