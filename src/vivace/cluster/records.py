@@ -117,7 +117,7 @@ class Place(Message):
 
 
 class Drained(Message):
-    """What became of the sessions of a drained worker."""
+    """Counts of the sessions of a drained worker."""
 
     moved: int
     stayed: int
