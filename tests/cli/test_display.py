@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from fakes import FakeClock, FakeModel
-from vivace.cli.display import SHOWN_PROMPT_CHARS, LiveLine, shorten, status_line, summary
+from vivace.cli.display import SHOWN_PROMPT_CHARS, LiveLine, not_found, shorten, status_line, summary
 from vivace.cli.keys import PromptLine
 from vivace.stream import Stats, Stream
 
@@ -44,6 +45,12 @@ def test_the_summary_says_where_it_went_and_what_made_it(stats: Stats) -> None:
 def test_the_summary_counts_what_was_written(stats: Stats) -> None:
     """On a full disk the last painted frame was not written."""
     assert summary(stats, 1, "out.mp4", 1.0).startswith("1 frame to out.mp4")
+
+
+def test_places_that_were_not_found_are_said_and_how_often(stats: Stats) -> None:
+    assert not_found(stats) == ""
+    stats = replace(stats, frames_out=300, absent={"lips": 300, "hair": 34})
+    assert not_found(stats) == "not found in the picture: hair in 34 of 300 frames, lips"
 
 
 def test_a_long_prompt_takes_one_short_line() -> None:

@@ -15,6 +15,7 @@ from vivace.errors import (
     UnknownPromptError,
     UsageError,
 )
+from vivace.models.base import StepResult
 from vivace.stream import Stream
 from vivace.stream.mask import VideoMask
 
@@ -205,6 +206,18 @@ def test_an_update_is_acknowledged_with_its_first_frame_and_what_the_model_under
         assert (ack.prompt.known, ack.prompt.confidence, ack.message) == (True, 0.9, "taken as green")
         [out] = stream.push(picture(2))
     assert (out.index, out.control_index) == (2, 2)
+
+
+def test_places_that_the_prompt_changes_and_that_are_not_there_are_told_with_their_frames():
+    class Looking(FakeModel):
+        def result(self, rgb):
+            return StepResult(rgb, absent=("hair",) if rgb.mean() > 100 else ())
+
+    with Stream(Looking(), prompt="green", crossfade_s=0) as stream:
+        levels = (150, 0, 180)
+        told = [stream.push(np.full((8, 16, 3), level, np.uint8))[0].absent for level in levels]
+        assert told == [("hair",), (), ("hair",)]
+        assert stream.stats().absent == {"hair": 2}
 
 
 def test_no_prompt_shows_the_source_and_says_so():

@@ -89,6 +89,15 @@ def stills_summary(stats: Stats, pictures_written: int, where: str, elapsed_s: f
     return f"{pictures} to {where} in {elapsed_s:.1f} s ({stats.runtime.runtime} {stats.runtime.precision})"
 
 
+def not_found(stats: Stats) -> str:
+    """Return which places of the prompts were not found and how often, in one sentence; empty where all were."""
+    said = ", ".join(
+        name if count == stats.frames_out else f"{name} in {count} of {_frames(stats.frames_out)}"
+        for name, count in sorted(stats.absent.items())
+    )
+    return said and f"not found in the picture: {said}"
+
+
 def shorten(prompt: str) -> str:
     """Return a prompt that fits a line, in quotes."""
     text = " ".join(prompt.split())

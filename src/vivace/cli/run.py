@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from vivace.cli.display import LiveLine, shorten, stills_summary, summary
+from vivace.cli.display import LiveLine, not_found, shorten, stills_summary, summary
 from vivace.cli.interrupt import EXIT_INTERRUPTED, Interrupt
 from vivace.cli.keys import PromptLine
 from vivace.cli.options import parse_size
@@ -300,7 +300,10 @@ class _Run:
         written = self._sink.frames_written or any(outlet.frames_written for outlet in self._outlets)
         if written or not failed:
             summarise = stills_summary if self._sink.stills else summary
-            print(summarise(stream.stats(), self._sink.frames_written, self._sink.name, elapsed_s))
+            stats = stream.stats()
+            print(summarise(stats, self._sink.frames_written, self._sink.name, elapsed_s))
+            if said := not_found(stats):
+                print(said)
             if self._performance is not None and (said := self._performance.summary):
                 print(said)
             for outlet in self._outlets:

@@ -83,6 +83,8 @@ class Frame:
     """The picture before it was converted to RGB, where videos can be written of it without that."""
     painted: bool = False
     """True where any of it is painted (output frames); otherwise it shows its source as it is."""
+    absent: tuple[str, ...] = ()
+    """Places that the prompt changes and that are not in the picture, such as `hair` (output frames)."""
 
     @property
     def pts_s(self) -> float:

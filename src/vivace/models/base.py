@@ -229,6 +229,8 @@ class StepResult:
     alpha: NDArray[np.uint8] | None = None
     """Opacity of these pictures, `[n h w]`, 0 to 255, for outputs that can be transparent; `rgb` is over black then.
     None is opaque."""
+    absent: tuple[str, ...] = ()
+    """Places that the prompt changes and that are not in these pictures, by the names of the control `place`."""
 
 
 State = TypeVar("State")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +45,7 @@ def session_stats(
     size: Size | None,
     recording: str | None,
     sound: SoundState = "none",
+    absent: Sequence[str] = (),
 ) -> messages.Stats:
     """Return the last seconds of a session, which has gone on for `time_s`, as a message."""
     lately = account.lately()
@@ -67,6 +69,7 @@ def session_stats(
         limit_text=text,
         recording=recording,
         sound=sound,
+        absent=list(absent),
     )
 
 

@@ -243,6 +243,7 @@ class Account(ProcessorObserver):
         self._clock = clock
         self._lock = RLock()
         self._drops: Counter[str] = Counter()
+        self._absent: Counter[str] = Counter()
         self.frame_index = -1
         """Index of the newest output frame; -1 before the first."""
         self.newest_out_s: float | None = None
@@ -342,6 +343,7 @@ class Account(ProcessorObserver):
             self.frame_index, self.newest_out_s = frame.index, now_s
             self.age_ms = (now_s - frame.capture_time_s) * 1e3
             self._frames_out += 1
+            self._absent.update(frame.absent)
             made_s = frame.marks.get("refine")
             if self._first_out_s is None or (made_s is not None and made_s == self._first_made_s):
                 # The rate is measured from the end of the first step, whose frames all appear at once.
@@ -469,6 +471,7 @@ class Account(ProcessorObserver):
                 frames_in=self._frames_in,
                 frames_out=self._frames_out,
                 frames_untouched=self._untouched,
+                absent=dict(self._absent),
                 drops={reason: self._drops[reason] for reason in ("source", "late", "unread")},
                 fps=intervals / span_s if span_s > 0 else None,
                 recent_fps=self._out.rate_of_last(self.RECENT),

@@ -21,6 +21,8 @@ class Shown(NamedTuple):
     rgb: Rgb
     alpha: Alpha | None
     """Opacity; None is opaque."""
+    absent: tuple[str, ...] = ()
+    """Places that the prompt changes and that are not in the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,13 @@ class FrameInside:
         region = region_of(result.edited, index, size, self.region)
         rgb = blend(self.source, result.rgb[index], self.opacity, region)
         if result.alpha is None or rgb is self.source:
-            return Shown(rgb, self.frame.alpha)
+            return Shown(rgb, self.frame.alpha, result.absent)
         before, painted = (
             np.repeat(each[..., None], 3, axis=2)
             for each in (_opaque(self.source) if self.frame.alpha is None else self.frame.alpha, result.alpha[index])
         )
-        return Shown(rgb, blend(before, np.minimum(before, painted), self.opacity, region)[..., 0])
+        alpha = blend(before, np.minimum(before, painted), self.opacity, region)[..., 0]
+        return Shown(rgb, alpha, result.absent)
 
     def finish(self, shown: Shown, marks: dict[str, float]) -> Frame:
         """Return the output frame that replaces its source frame."""
@@ -70,6 +73,7 @@ class FrameInside:
             control_index=self.update_index,
             source_rgb=self.source,
             painted=shown.rgb is not self.source,
+            absent=shown.absent,
         )
 
 

@@ -24,6 +24,8 @@ class Stats:
     """Frames the consumer got. Frames neither output nor dropped are still in the stream."""
     frames_untouched: int
     """Output frames that show the source unchanged (no prompt, strength 0, empty mask)."""
+    absent: Mapping[str, int]
+    """Output frames in which a place that the prompt changes was not found, by place."""
     drops: Mapping[str, int]
     """Dropped frames by reason: `source` (lost by the source), `late` (a newer one arrived while the model was busy),
     `unread` (a newer one arrived before the consumer took it)."""
@@ -71,6 +73,7 @@ class Stats:
             "frames_in": self.frames_in,
             "frames_out": self.frames_out,
             "frames_untouched": self.frames_untouched,
+            "absent": dict(self.absent),
             "dropped": self.dropped,
             "drops": dict(self.drops),
             "fps": _rounded(self.fps),

@@ -128,6 +128,23 @@ def test_nobody_there_leaves_the_source(model, painter, monkeypatch):
         np.testing.assert_array_equal(shown(result, picture(i)), picture(i))
 
 
+@pytest.mark.parametrize(
+    ("text", "absent"),
+    [
+        ("me in ink, the room in oil", ("person",)),
+        ("make my shirt red and blur my eyes", ("clothes", "eyes")),
+        ("turn the red car blue", ("red",)),
+        ("blur everything but me", ()),
+        ("ink", ()),
+    ],
+)
+def test_what_is_asked_for_and_not_there_is_told(model, text, absent):
+    state = model.open(SIZE)
+    assert [result.absent for result in play(model, state, text)] == [()] * 3
+    state.finder.gone = True
+    assert {result.absent for result in play(model, state, text)} == {absent}
+
+
 def test_what_is_gone_shows_what_a_still_camera_has_seen_behind_it(model):
     room = picture()
     embeds = model.encode_prompt("remove me").embeds

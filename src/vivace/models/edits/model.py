@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, cast
 
@@ -15,7 +15,7 @@ from vivace.models.edits import paint
 from vivace.models.edits.behind import Behind
 from vivace.models.edits.controls import BACKGROUND, CONTROLS, MATTE, PLACE
 from vivace.models.edits.painters import MOST_LOOKS, Painters, PaintingModel
-from vivace.models.edits.places import Mask, both, coverage, faded, needed, parts_of
+from vivace.models.edits.places import Mask, both, coverage, faded, named, needed, parts_of
 from vivace.models.edits.plan import (
     Embeds,
     Layer,
@@ -214,6 +214,7 @@ class _Edit(Generic[State]):
         self._found = {name: each.mask for name, each in state.finder.find(chunk.rgb[0], wanted).items()}
         state.looking = bool(wanted)
         self._edited: Mask | None = np.zeros(self._size[::-1], np.uint8)
+        self._absent: set[str] = set()
 
     def result(self) -> StepResult:
         picture = self._source
@@ -231,6 +232,7 @@ class _Edit(Generic[State]):
             "all" if edited is None else edited,
             None if painted else 0.0,
             None if alpha is None else alpha[None],
+            tuple(sorted(self._absent)),
         )
 
     def _without_what_is_gone(self, picture: Image.Image) -> Image.Image:
@@ -304,6 +306,7 @@ class _Edit(Generic[State]):
             anywhere = dict.fromkeys(self._kept - parts_of("person"), 1.0)
             kept = coverage(self._kept, anywhere, self._found.__getitem__, self._size)
             assert kept is not None
+            self._note(self._kept, kept)
             alpha = kept if alpha is None else np.minimum(alpha, kept)
         return alpha
 
@@ -314,4 +317,10 @@ class _Edit(Generic[State]):
         """Return where a layer is, and note that something is done there."""
         mask = coverage(layer.places, self._layers.present, self._found.__getitem__, self._size)
         self._edited = both(self._edited, mask)
+        self._note(layer.places, mask)
         return mask
+
+    def _note(self, places: Set[str], mask: Mask | None) -> None:
+        """Note places that are asked for and nowhere."""
+        if mask is not None and not mask.any():
+            self._absent.update(named(places))

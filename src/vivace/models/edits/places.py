@@ -50,6 +50,12 @@ def parts_of(place: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def named(places: Set[str]) -> list[str]:
+    """Return the names of places without those of their parts."""
+    parts = frozenset[str]().union(*(parts_of(place) - {place} for place in places))
+    return [name for name in PLACES if name in places and name not in parts]
+
+
 def needed(inside: Set[str], present: Set[str]) -> frozenset[str]:
     """Return which places have to be found in a picture to know where the places `inside` are.
 

@@ -259,7 +259,9 @@ class Studio {
     session.addEventListener("notice", ({ detail }) => detail.type === "error" && toast(said(detail), { bad: true }));
     session.addEventListener("changed", ({ detail }) => session === this.session && this.#changed(detail));
     let px = 0;
-    session.addEventListener("stats", ({ detail: { size } }) => {   // an output that grows by itself wants more of the source
+    session.addEventListener("stats", ({ detail: { size, absent } }) => {
+      this.prompts.missing(absent);
+      // An output that grows by itself wants more of the source.
       if (!size || size[0] * size[1] === px) return;
       px = size[0] * size[1];
       session.limitSize(px);

@@ -1,13 +1,13 @@
 /** The prompt, its history, and presets as pictures. */
 import { $, el, memory, roving } from "./dom.js";
 import { T, tell } from "./language.js";
-import { said, sentence, understoodWords } from "./words.js";
+import { placesWords, said, sentence, understoodWords } from "./words.js";
 
 const KEPT_PROMPTS = 40;
 const WORTH_SAYING = 0.1;   // share of a style in what a prompt was taken for
 
 export class Prompts {
-  #history = memory.get("prompts", []); #at = -1; #presets = []; #accepted; #turn = 0; #asking = 0; #tabStop;
+  #history = memory.get("prompts", []); #at = -1; #presets = []; #accepted; #turn = 0; #asking = 0; #tabStop; #absent = []; #missing = [];
 
   /** Say what is said under the prompt in the language of the moment. */
   write = () => {};
@@ -162,7 +162,8 @@ export class Prompts {
     const place = $("prompt-said");
     this.write = () => {
       const offers = this.offers(near());
-      place.replaceChildren(offers.length ? `${words()} ` : words(), ...offers);
+      const missing = this.#missing.length ? ` ${T.prompt.missing(placesWords(this.#missing))}` : "";
+      place.replaceChildren(offers.length ? `${words()} ` : words(), ...offers, missing);
     };
     this.write();
     place.classList.toggle("bad", bad);
@@ -181,6 +182,15 @@ export class Prompts {
   #take(event, prompt) {
     if (event.detail === 0) this.input.focus();
     this.paint(prompt);
+  }
+
+  /** Say which places of the prompt, by the names of the control `place`, are not in the picture: those of two reports in a row. */
+  missing(absent) {
+    const missing = absent.filter((place) => this.#absent.includes(place));
+    this.#absent = absent;
+    if (missing.join() === this.#missing.join()) return;
+    this.#missing = missing;
+    this.write();
   }
 
   focus() {

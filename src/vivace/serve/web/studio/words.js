@@ -50,11 +50,15 @@ export function card([title, text], actions = [], more = {}) {
 
 const COLOURLESS = new Set(["background", "sky", "person", "face", "hair", "clothes", "hands", "eyes", "lips", "subject"]);
 
+const listed = (names) => names.reduce((said, name, at) => said + (at === names.length - 1 ? T.understood.and : ", ") + name);
+const placeWords = (name) => (COLOURLESS.has(name) ? T.understood.place : T.understood.coloured)(T.besidePrompt.place[name]);
+
+/** Places, by the names of the control `place`, as one enumeration. */
+export const placesWords = (names) => listed(names.map(placeWords));
+
 /** The edits that a prompt was taken to ask for, `[{action, what, on, keep, amount}…]`, as a sentence; `lookTitle(name)` is what a look is called. */
 export function understoodWords(edits, lookTitle) {
   const { understood, besidePrompt } = T;
-  const listed = (names) => names.reduce((said, name, at) => said + (at === names.length - 1 ? understood.and : ", ") + name);
-  const place = (name) => (COLOURLESS.has(name) ? understood.place : understood.coloured)(besidePrompt.place[name]);
   const colour = (name) => {
     const [shade, plain] = name.includes(" ") ? name.split(" ") : [null, name];
     const title = besidePrompt.place[plain] ?? understood.instead[plain] ?? plain.replaceAll("_", " ");
@@ -62,8 +66,8 @@ export function understoodWords(edits, lookTitle) {
   };
   const said = edits.map(({ action, what, on, keep, amount }) => {
     const named = what.length ? listed(what.map(action === "look" ? (name) => lookTitle(name).replaceAll("_", " ") : colour)) : "";
-    const where = on.length ? listed(on.map(place)) : understood.everywhere;
-    const kept = keep.length ? understood.keep(listed(keep.map(place))) : "";
+    const where = on.length ? placesWords(on) : understood.everywhere;
+    const kept = keep.length ? understood.keep(placesWords(keep)) : "";
     return understood.actions[action](named, where) + understood.amounts[amount] + kept;
   });
   const clears = ({ action, what, on }) => (action === "remove" && on.includes("background")) || what.includes("transparent");

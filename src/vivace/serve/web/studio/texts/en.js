@@ -206,6 +206,7 @@ export const en = {
     cannot: (understood) => `Understood: ${understood} This model cannot do that.`,
     refused: (prompt) => `This model has no look for “${shortened(prompt)}”.`,
     closest: "Closest:",   // buttons follow
+    missing: (places) => `Not in the picture now: ${places}.`,
     theirs: (prompt, understood) => (prompt ? `Somebody else asks for “${shortened(prompt)}”. ${understood}` : `Somebody else has cleared the prompt. ${understood}`),
     noHistory: "Prompts that you paint with are kept here, on this machine.",
     key: (number) => `(key ${number})`,
@@ -216,9 +217,9 @@ export const en = {
     actions: {
       look: (what, on) => `${what} on ${on}`, recolour: (what, on) => `${on} in ${what.toLowerCase()}`, blur: (_, on) => `${on} blurred`,
       replace: (what, on) => `${what.toLowerCase()} in place of ${on}`, remove: (_, on) => `${on} removed`, reset: (_, on) => `${on} as it is`,
-      undo: () => "undo (a prompt says all that is to be seen: say what is to be seen now)",
-      stronger: () => "stronger (say it with the whole request, or set the strength)",
-      weaker: () => "weaker (say it with the whole request, or set the strength)",
+      undo: () => "undo (say it by itself)",
+      stronger: () => "stronger (said of a look, a colour or a blur)",
+      weaker: () => "weaker (said of a look, a colour or a blur)",
       elsewhere: () => "another place cannot be invented: choose a picture of one under Model, Background",
     },
     everywhere: "everything",
