@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -23,10 +23,13 @@ from PIL import Image
 import vivace
 from e2e.browsers import CHROMIUM
 from e2e.studio import Studio
+from fakes import FakeModel
 from http_fakes import settings_for
 from live_server import LiveServer, live_server
 from patience import PATIENCE_S
 from vivace.cli import main
+from vivace.models.base import Chunk, StepResult
+from vivace.models.edits.controls import BACKGROUND, PLACE
 from vivace.models.family import families
 from vivace.models.mini2.saved import open_look
 from vivace.serve.rtc import make_peer_factory
@@ -127,7 +130,8 @@ REACT_MODULE = "export const { createElement, useEffect, useRef, useState } = wi
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a web server of its own, with the examples and React."""
     folder = tmp_path_factory.mktemp("pages")
-    shutil.copy(EXAMPLES / "page.html", folder)
+    for page in ("page.html", "ar.html"):
+        shutil.copy(EXAMPLES / page, folder)
     shutil.copytree(EXAMPLES / "react", folder / "react")
     for package in ("react", "react-dom"):
         if (REACT / package).is_dir():
@@ -167,6 +171,61 @@ def test_a_page_of_ones_own_shows_the_camera_painted(open_server: LiveServer, pa
         page.fill("#prompt", "lego")
         page.click("button")
         studio.wait_until("document.getElementById('said').textContent === 'Try: blue, green'")
+        assert studio.errors == []
+
+
+class Cutting(FakeModel):
+    """Shows the user's background in the right half of the picture."""
+
+    def __init__(self) -> None:
+        super().__init__(options=(BACKGROUND, PLACE))
+
+    def encode_control(self, name: str, value: Any) -> Any:
+        return value
+
+    def step(self, states: Sequence[Any], chunks: Sequence[Chunk]) -> list[StepResult]:
+        results = super().step(states, chunks)
+        for result, chunk in zip(results, chunks, strict=True):
+            if "background" in chunk.options:
+                result.rgb[:, :, result.rgb.shape[2] // 2 :] = chunk.options["background"].mean(axis=(0, 1))
+        return results
+
+
+# Mean colours of the halves of an element, without their middle: [left, right].
+HALVES = """(element => {
+  const [width, height] = [element.videoWidth ?? element.width, element.videoHeight ?? element.height];
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const paper = canvas.getContext("2d");
+  paper.drawImage(element, 0, 0);
+  const mean = (x) => [0, 1, 2].map((channel) => {
+    const { data } = paper.getImageData(x * width, 0.4 * height, 0.1 * width, 0.3 * height);
+    let sum = 0;
+    for (let at = channel; at < data.length; at += 4) sum += data[at];
+    return (4 * sum) / data.length;
+  });
+  return [mean(0.35), mean(0.55)];
+})"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+def test_people_stand_in_a_scene_where_the_key_colour_was(pages: str, browser: Any) -> None:
+    settings = settings_for(size=(128, 96), allowed_origins=[pages])
+    with (
+        live_server(settings, model=Cutting(), peers=make_peer_factory(settings)) as server,
+        closing(Studio(browser, f"{pages}/ar.html?server={server.url}")) as studio,
+    ):
+        page = studio.page
+        page.goto(studio.url)
+        studio.wait_until("window.session?.state === 'live'")
+        page.fill("#prompt", "red")
+        page.click("button")
+        studio.wait_until(f"{HALVES}(video)[1][1] > 180 && {HALVES}(video)[1][0] < 90")  # green behind people
+        left, right = page.evaluate(f"{HALVES}(document.getElementById('scene'))")
+        camera, key = page.evaluate(f"{HALVES}(video)")
+        assert key[1] > 180
+        assert abs(np.subtract(left, camera)).max() < 60, "people as they came"
+        assert right[1] < right[0] + 40, "the scene, no green"
+        assert page.evaluate("document.getElementById('said').textContent") == "taken as red"
         assert studio.errors == []
 
 
