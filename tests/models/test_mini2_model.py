@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mini2_folder import random_folder
 from models.edits.figure import PLACES, KnowingFinder
 from models.edits.figure import SIZE as FIGURE_SIZE
 from models.edits.figure import picture as figure
@@ -34,13 +33,8 @@ Pictures = Sequence[np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def profile(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_folder(tmp_path_factory.mktemp("mini2"))
-
-
-@pytest.fixture(scope="module")
-def model(profile: str) -> Mini2Model:
-    loaded = load_model(profile, threads=1)
+def model(mini2_profile: str) -> Mini2Model:
+    loaded = load_model(mini2_profile, threads=1)
     assert isinstance(loaded.painter, Mini2Model)
     return loaded.painter
 
@@ -163,7 +157,8 @@ def test_nothing_is_compiled_while_a_stream_runs_that_prepared_its_efforts(
     def never(*shapes: object) -> None:
         raise AssertionError(f"compiled {shapes} in the middle of a stream")
 
-    monkeypatch.setattr(model._network, "_compile", never)
+    for network in (model._networks.whole, model._networks.tiles):
+        monkeypatch.setattr(network, "_compile", never)
     for effort in SPEC.efforts:
         paint(model, state, pictures(1, (128, 96)), effort=effort)
 
@@ -180,8 +175,8 @@ def test_textures_lie_where_the_world_went(model: Mini2Model) -> None:
     np.testing.assert_array_equal(buffers.blocks.textures, buffers.rest)
 
 
-def test_the_exported_graph_paints_what_torch_paints(profile: str, model: Mini2Model) -> None:
-    oracle = load_model(profile, runtime="eager")
+def test_the_exported_graph_paints_what_torch_paints(mini2_profile: str, model: Mini2Model) -> None:
+    oracle = load_model(mini2_profile, runtime="eager")
     frames = pictures(2)
     ours, theirs = paint(model, model.open(SIZE), frames), paint(oracle, oracle.open(SIZE), frames)
     # The exported one may compute in bf16.
@@ -316,8 +311,8 @@ def test_a_new_picture_fades_in_like_a_prompt(model: Mini2Model) -> None:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def test_files_of_other_weights_are_refused(profile: str, tmp_path: Path) -> None:
-    for path in Path(profile).parent.iterdir():
+def test_files_of_other_weights_are_refused(mini2_profile: str, tmp_path: Path) -> None:
+    for path in Path(mini2_profile).parent.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     weights = tmp_path / "mini2.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8] + b"somebody")
@@ -327,7 +322,7 @@ def test_files_of_other_weights_are_refused(profile: str, tmp_path: Path) -> Non
     with pytest.raises(CheckpointError, match="cannot read"):
         load_model(str(tmp_path / "mini2.toml"))
     with pytest.raises(UsageError, match="has no option 'seed'"):
-        load_model(profile, options=LoadOptions(seed=3))
+        load_model(mini2_profile, options=LoadOptions(seed=3))
 
 
 # -- edits at places ---------------------------------------------------------------------------------------------------

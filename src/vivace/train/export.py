@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -23,7 +24,7 @@ from vivace.models.mini.graph import GRAPH_INPUTS, GRAPH_OUTPUTS, StepGraph
 from vivace.models.mini.network import MiniNet
 from vivace.models.mini.styles import STYLE_KEYS
 from vivace.models.mini.weights import FORMAT
-from vivace.runtime.exported.constants import CONSTANTS
+from vivace.runtime.exported.constants import CONSTANTS, ROWS, rows_of
 from vivace.runtime.exported.openvino import import_openvino
 
 
@@ -114,11 +115,13 @@ def write_graph(
     name: str,
     metadata: Mapping[str, str],
     *,
+    shared: Mapping[str, Tensor] = MappingProxyType({}),
     halves: bool = True,
 ) -> dict[str, str]:
     """Write an OpenVINO model and its weights into a folder, as `NAME.xml` and `NAME.safetensors`; return sha256s.
 
-    Constants in 32 bits become halves, unless `halves` is False.
+    Weights that are `shared` with another graph are in that one's file and not written again. Constants in 32 bits
+    become halves, unless `halves` is False.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -126,7 +129,8 @@ def write_graph(
         xml = canonical((Path(scratch) / "graph.xml").read_bytes(), f"vivace-{name}")
         constants = (Path(scratch) / "graph.bin").read_bytes()
     arrays = {key: value.contiguous().numpy() for key, value in state.items()}
-    layout, others = split_constants(xml, constants, arrays)
+    elsewhere = {key: value.contiguous().numpy() for key, value in shared.items()}
+    layout, others = split_constants(xml, constants, {**arrays, **elsewhere})
     graph, weights = folder / f"{name}.xml", folder / f"{name}.safetensors"
     graph.write_bytes(xml)
     told = {**metadata, "graph_layout": json.dumps(layout, separators=(",", ":"))}
@@ -161,6 +165,8 @@ def split_constants(xml: bytes, constants: bytes, parameters: dict[str, np.ndarr
     by_bytes: dict[bytes, str] = {}
     for name, value in parameters.items():
         by_bytes.setdefault(value.tobytes(), name)
+        if value.ndim == 4:
+            by_bytes.setdefault(rows_of(value).tobytes(), name + ROWS)
     places: dict[int, int] = {}
     for data in ET.fromstring(xml).iter("data"):
         if "offset" in data.attrib:

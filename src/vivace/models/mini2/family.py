@@ -10,6 +10,12 @@ from vivace.models.family import Family
 PICTURE_PX = 256
 """Side at which a picture is read for its style, px."""
 STYLE_SHARE = 0.5
+REGION_CACHE = ControlSpec(
+    name="region_cache",
+    kind="switch",
+    default=True,
+    help="Paint only the parts of the picture that change, where the camera is still and the look stays.",
+)
 STYLE_IMAGE = ControlSpec(
     name="style_image",
     kind="image",
@@ -25,6 +31,7 @@ OWN_CONTROLS = (
         default=STYLE_SHARE,
         help="The picture's part of the look, where there is a prompt, too; the prompt has the rest.",
     ),
+    REGION_CACHE,
 )
 FAMILY = Family(
     name="mini2",

@@ -16,13 +16,14 @@ from vivace.models.loading import LoadOptions
 from vivace.models.mini2.codes import Codes
 from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, INPUT_CHANNELS, PICTURE_NUMBERS, TOKEN_PX, Mini2Config
 from vivace.models.mini2.looks import LOOK_KEYS
-from vivace.models.mini2.model import SPEC, Mini2Model
+from vivace.models.mini2.model import SPEC, Mini2Model, Networks
 from vivace.models.mini2.pictures import PictureReader
 from vivace.models.mini2.state import Mini2State
 from vivace.models.packaged import check_files, check_options, check_precision
 from vivace.runtime.exported.files import GraphFiles, read_graph
 
 FORMAT = "vivace-mini2-1"
+TILES_FORMAT = "vivace-mini2-tiles-1"
 CONVENTIONS: dict[str, Any] = {
     "denoising_steps": list(SPEC.denoising_steps),
     "block_px": BLOCK_PX,
@@ -52,16 +53,21 @@ def load(
     check_conventions(profile, CONVENTIONS)
     folder = Path(profile.path)
     files = read_graph(folder, "mini2", FORMAT)
+    tiles = read_graph(folder, "tiles", TILES_FORMAT, files.tensors)
     codes = _codes(files, folder)
+    cfg = profile.widths(Mini2Config, "body")
     if runtime in (None, "openvino"):
         from vivace.runtime.exported.openvino import OpenVinoNetwork
 
-        network = OpenVinoNetwork(files.graph, files.constants, threads=threads, f32=options.precision == "f32")
+        whole, on_tiles = (
+            OpenVinoNetwork(each.graph, each.constants, threads=threads, f32=options.precision == "f32")
+            for each in (files, tiles)
+        )
+        networks = Networks(whole, on_tiles, cfg)
     else:
-        network = _eager(files, profile.widths(Mini2Config, "body"), threads)
-    check_precision(options, network.info)
-
-    return EditingModel(Mini2Model(network, codes, PictureReader(folder)))
+        networks = _eager(files, cfg, threads)
+    check_precision(options, networks.whole.info)
+    return EditingModel(Mini2Model(networks, codes, PictureReader(folder)))
 
 
 def _codes(files: GraphFiles, folder: Path) -> Codes:
@@ -77,12 +83,13 @@ def _codes(files: GraphFiles, folder: Path) -> Codes:
     return Codes(**found)
 
 
-def _eager(files: GraphFiles, cfg: Mini2Config, threads: int | None) -> Any:
+def _eager(files: GraphFiles, cfg: Mini2Config, threads: int | None) -> Networks:
     try:
         import torch
 
         from vivace.models.mini2.graph import PLAIN, StepGraph, output_names
         from vivace.models.mini2.network import Mini2Net
+        from vivace.models.mini2.tile_graph import TILE_OUTPUTS, TileGraph
         from vivace.runtime.exported.eager import EagerNetwork
     except ModuleNotFoundError as error:
         raise BackendUnavailableError(f"the eager runtime needs {error.name}; {install_extra('train')}") from error
@@ -96,4 +103,5 @@ def _eager(files: GraphFiles, cfg: Mini2Config, threads: int | None) -> Any:
         net.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f"the weights do not fit the network: {error}") from error
-    return EagerNetwork(StepGraph(net), output_names(PLAIN), threads=threads)
+    whole = EagerNetwork(StepGraph(net), output_names(PLAIN), threads=threads)
+    return Networks(whole, EagerNetwork(TileGraph(net), TILE_OUTPUTS, threads=threads), cfg)

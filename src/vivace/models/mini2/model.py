@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,14 @@ from vivace.models.capacity import memory_for
 from vivace.models.effort_levels import EFFORT_SCALES, EFFORTS, executor_of
 from vivace.models.mini2.blocks import to_picture
 from vivace.models.mini2.codes import Codes
-from vivace.models.mini2.family import OWN_CONTROLS, STYLE_SHARE
+from vivace.models.mini2.config import Mini2Config
+from vivace.models.mini2.family import OWN_CONTROLS, REGION_CACHE, STYLE_SHARE
 from vivace.models.mini2.looks import LOOKS
 from vivace.models.mini2.pictures import PictureReader
 from vivace.models.mini2.prompts import encode
 from vivace.models.mini2.state import EffortBuffers, Mini2State, nbytes_of, working_size
+from vivace.models.mini2.tile_cache import TileCache
+from vivace.models.mini2.tiles import Tiles
 from vivace.models.prompt_cache import PromptCache
 from vivace.models.thumbnail import cell_px, thumbnail_of
 from vivace.runtime.exported import Network
@@ -46,6 +49,20 @@ SPEC = ModelSpec(
 )
 
 
+_CACHE = "region_cache."
+"""Prefix of the region cache in a saved memory."""
+
+
+class Networks(NamedTuple):
+    """Network of a `mini2` model in the two forms that it runs in."""
+
+    whole: Network
+    """On whole pictures."""
+    tiles: Network
+    """On some tiles of a picture, the rest of which is remembered."""
+    cfg: Mini2Config
+
+
 class Mini2Model:
     """Weights of a `mini2` model, which serve any number of streams.
 
@@ -53,9 +70,9 @@ class Mini2Model:
     states, but two simultaneous steps compete for cores.
     """
 
-    def __init__(self, network: Network, codes: Codes, pictures: PictureReader) -> None:
-        self.spec, self.runtime, self.device = SPEC, network.info, network.device
-        self._network = network
+    def __init__(self, networks: Networks, codes: Codes, pictures: PictureReader) -> None:
+        self.spec, self.runtime, self.device = SPEC, networks.whole.info, networks.whole.device
+        self._networks = networks
         self._codes = codes
         self._pictures = pictures
         self._prompts = PromptCache(lambda text: encode(text, codes))
@@ -64,7 +81,7 @@ class Mini2Model:
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the bytes that a stream of `size = (width, height)` takes."""
-        return nbytes_of(size)
+        return nbytes_of(size, self._networks.cfg)
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> Mini2State:
         """Allocate one stream's state and compile the network for its size.
@@ -78,12 +95,16 @@ class Mini2Model:
         SPEC.check_size(size)
         with memory_for(self, size):
             levels = tuple(EffortBuffers.open(working_size(size, scale), seed) for scale in EFFORT_SCALES)
-        executor_of(levels[0], self._network)
+            levels[0].cache = TileCache(size, self._networks.cfg, self._networks.tiles.function())
+        executor_of(levels[0], self._networks.whole)
         return Mini2State(size, seed, levels)
 
     def prepare_efforts(self, state: Mini2State) -> None:
-        """Compile the network for all working sizes of a stream in parallel."""
-        state.prepare(self._network)
+        """Compile the network for all working sizes of a stream in parallel, and the one on tiles."""
+        state.prepare(self._networks.whole)
+        for buffers in state.levels:
+            if buffers.cache is not None:
+                buffers.cache.prepare(buffers.blocks, buffers.conditions)
 
     def encode_prompt(self, text: str) -> Prompt:
         """Return a prompt in words, or the text of a saved look, encoded; the last few hundred are cached."""
@@ -103,14 +124,20 @@ class Mini2Model:
         return np.asarray(share * picture + (1 - share) * prompt.embeds, np.float32)
 
     def step(self, states: Sequence[Mini2State], chunks: Sequence[Chunk]) -> list[StepResult]:
-        """Paint one frame of each stream entirely."""
-        return [StepResult(self._paint(state, chunk)) for state, chunk in zip(states, chunks, strict=True)]
+        """Paint one frame of each stream entirely, or the tiles of it that have changed."""
+        return [self._paint(state, chunk) for state, chunk in zip(states, chunks, strict=True)]
 
     def save(self, state: Mini2State) -> Memory:
         """Return copies of all that the next frame depends on at the effort in use; textures follow the camera."""
         buffers = state.levels[state.level]
         counts = np.array([state.level, buffers.has_estimate])
-        return {"estimate": buffers.blocks.estimate.copy(), "counts": counts, **state.motion.save()}
+        cache = {} if buffers.cache is None else buffers.cache.save()
+        return {
+            "estimate": buffers.blocks.estimate.copy(),
+            "counts": counts,
+            **state.motion.save(),
+            **{_CACHE + name: array for name, array in cache.items()},
+        }
 
     def restore(self, state: Mini2State, memory: Memory) -> None:
         """Take what `save` returned, in a state of the same size and seed."""
@@ -119,27 +146,52 @@ class Mini2Model:
         buffers.blocks.estimate[...] = memory["estimate"]
         buffers.has_estimate = bool(has_estimate)
         state.motion.restore(memory)
+        cache = {name.removeprefix(_CACHE): array for name, array in memory.items() if name.startswith(_CACHE)}
+        if cache and buffers.cache is not None:
+            buffers.cache.restore(cache)
 
-    def _paint(self, state: Mini2State, chunk: Chunk) -> NDArray[np.uint8]:
+    def _paint(self, state: Mini2State, chunk: Chunk) -> StepResult:
         chunk.check(state.size)
         buffers = state.use(SPEC.level_of(chunk.effort))
-        width, height = buffers.blocks.size
+        blocks = buffers.blocks
+        width, height = blocks.size
         if self.follow_camera:
             down, right = state.motion.update(thumbnail_of(chunk, 0), cell_px(state.size))
             buffers.move_textures(down * height / state.size[1], right * width / state.size[0])
-        buffers.blocks.put_source(resized(chunk.rgb[0], buffers.blocks.size))
+        source = resized(chunk.rgb[0], blocks.size)
+        blocks.put_source(source)
         buffers.code[0] = chunk.embeds
-        executor = executor_of(buffers, self._network)
-        steps = chunk.denoising_steps
+        buffers.step[0] = 0.0, math.log2(chunk.denoising_steps), buffers.log_scale, buffers.has_estimate
+        work = None
+        try:
+            tiles = self._changed_tiles(buffers, chunk, source)
+            if buffers.cache is None or tiles is None:
+                self._paint_whole(buffers, chunk.denoising_steps)
+            else:
+                buffers.cache.paint(tiles, blocks, buffers.conditions)
+                work = len(tiles) / buffers.cache.count
+        except RuntimeError as error:
+            raise StepError(f"the embedded model failed on a frame: {error}") from error
+        buffers.has_estimate = True
+        picture = to_picture(blocks.estimate[None], blocks.size)
+        return StepResult(np.ascontiguousarray(resized(picture, state.size))[None], work=work)
+
+    @staticmethod
+    def _changed_tiles(buffers: EffortBuffers, chunk: Chunk, source: NDArray[np.uint8]) -> Tiles | None:
+        """Return the tiles that a frame needs painted; None is the whole frame."""
+        if buffers.cache is None:
+            return None
+        if chunk.denoising_steps > 1 or not chunk.options.get(REGION_CACHE.name, REGION_CACHE.default):
+            buffers.cache.forget()
+            return None
+        return buffers.cache.choose(source, buffers.conditions)
+
+    def _paint_whole(self, buffers: EffortBuffers, steps: int) -> None:
+        executor = executor_of(buffers, self._networks.whole)
         for done in range(steps):
             buffers.step[0] = done / steps, math.log2(steps), buffers.log_scale, buffers.has_estimate
-            try:
-                picture = np.asarray(executor.run()["picture"], np.uint8)
-            except RuntimeError as error:
-                raise StepError(f"the embedded model failed on a frame: {error}") from error
-            buffers.blocks.put_estimate(picture)
+            buffers.blocks.put_estimate(np.asarray(executor.run()["picture"], np.uint8))
             buffers.has_estimate = True
-        return np.ascontiguousarray(resized(to_picture(picture, buffers.blocks.size), state.size))[None]
 
     def reset(self, state: Mini2State, *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Reset the memory of one stream in place."""

@@ -11,8 +11,16 @@ from numpy.typing import NDArray
 from vivace.models.effort_levels import EFFORT_SCALES, LevelState
 from vivace.models.mini.state import FULL_DETAIL_PX
 from vivace.models.mini2.blocks import BlockBuffer, padded
-from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, INPUT_CHANNELS, STEP_NUMBERS, TEXTURE_CHANNELS
+from vivace.models.mini2.config import (
+    BLOCK_PX,
+    CODE_DIM,
+    INPUT_CHANNELS,
+    STEP_NUMBERS,
+    TEXTURE_CHANNELS,
+    Mini2Config,
+)
 from vivace.models.mini2.textures import lay_textures, textures_at_rest
+from vivace.models.mini2.tile_cache import TileCache
 from vivace.runtime.exported import Executor
 
 Size = tuple[int, int]
@@ -29,11 +37,12 @@ def texture_scale(size: Size) -> int:
     return 1 if math.sqrt(size[0] * size[1]) < FULL_DETAIL_PX * math.sqrt(2) else 2
 
 
-def nbytes_of(size: Size) -> int:
-    """Return the size of the buffers of a stream of `size`, original textures included, bytes."""
+def nbytes_of(size: Size, cfg: Mini2Config) -> int:
+    """Return the size of the buffers of a stream of `size`, original textures and remembered tiles included, bytes."""
     grids = (padded(working_size(size, scale)) for scale in EFFORT_SCALES)
     per_block = INPUT_CHANNELS + TEXTURE_CHANNELS
-    return sum(width * height // BLOCK_PX**2 * per_block + 4 * (CODE_DIM + STEP_NUMBERS) for width, height in grids)
+    levels = sum(width * height // BLOCK_PX**2 * per_block + 4 * (CODE_DIM + STEP_NUMBERS) for width, height in grids)
+    return levels + TileCache.nbytes_of(size, cfg)
 
 
 @dataclass(slots=True)
@@ -47,6 +56,8 @@ class EffortBuffers:
     step: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, STEP_NUMBERS), np.float32))
     executor: Executor | None = None
     """Executor, made when the level is first used."""
+    cache: TileCache | None = None
+    """Tiles that need not be painted anew, at full effort; less effort means that much moves."""
     has_estimate: bool = False
     _at: tuple[int, int] = (0, 0)
 
@@ -60,7 +71,12 @@ class EffortBuffers:
     @property
     def inputs(self) -> dict[str, NDArray[np.generic]]:
         """Inputs of the graph by name."""
-        return {"blocks": self.blocks.array, "code": self.code, "step": self.step}
+        return {"blocks": self.blocks.array, **self.conditions}
+
+    @property
+    def conditions(self) -> dict[str, NDArray[np.generic]]:
+        """Inputs of the graph that concern the whole picture, by name."""
+        return {"code": self.code, "step": self.step}
 
     @property
     def log_scale(self) -> float:
@@ -70,13 +86,15 @@ class EffortBuffers:
     @property
     def nbytes(self) -> int:
         """Size of all buffers, shared ones included, bytes."""
-        return sum(array.nbytes for array in self.inputs.values()) + self.rest.nbytes
+        cached = 0 if self.cache is None else self.cache.nbytes
+        return sum(array.nbytes for array in self.inputs.values()) + self.rest.nbytes + cached
 
     def take_textures(self, seed: int) -> None:
         """Use the textures of a seed, unshifted."""
         self.rest = textures_at_rest(padded(self.blocks.size), texture_scale(self.blocks.size), seed)
         self.blocks.textures[...] = self.rest
         self._at = (0, 0)
+        self._forget_tiles()
 
     def move_textures(self, down_px: float, right_px: float) -> None:
         """Move the textures with the scene, to a distance from their origin, px of these pictures."""
@@ -84,11 +102,17 @@ class EffortBuffers:
         if to != self._at:
             lay_textures(self.rest, *to, self.blocks.textures)
             self._at = to
+            self._forget_tiles()
 
     def forget(self) -> None:
         """Discard the estimate."""
         self.blocks.put_estimate(None)
         self.has_estimate = False
+        self._forget_tiles()
+
+    def _forget_tiles(self) -> None:
+        if self.cache is not None:
+            self.cache.forget()
 
 
 Mini2State = LevelState[EffortBuffers]

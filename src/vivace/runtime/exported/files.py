@@ -7,8 +7,10 @@ once and the base install needs no torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +53,12 @@ def read_tensors(path: Path, form: str) -> tuple[dict[str, NDArray[np.generic]],
     return tensors, metadata
 
 
-def read_graph(folder: Path, name: str, form: str) -> GraphFiles:
+def read_graph(
+    folder: Path, name: str, form: str, shared: Mapping[str, NDArray[np.generic]] = MappingProxyType({})
+) -> GraphFiles:
     """Return the graph and weights of a name, with the graph's constants in place.
+
+    `shared` are weights that it has in common with another graph, whose file they are in.
 
     Raises:
         CheckpointError: a file is missing or damaged, or belongs to another model.
@@ -63,4 +69,8 @@ def read_graph(folder: Path, name: str, form: str) -> GraphFiles:
     except OSError as error:
         raise CheckpointError(f"cannot read {path} ({error.strerror}); reinstall vivace") from error
     tensors, metadata = read_tensors(folder / f"{name}.safetensors", form)
-    return GraphFiles(graph, join_constants(tensors, metadata["graph_layout"]), tensors, metadata)
+    try:
+        constants = join_constants({**shared, **tensors}, metadata["graph_layout"])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is for other weights ({error}); export both together, or reinstall") from error
+    return GraphFiles(graph, constants, tensors, metadata)

@@ -8,15 +8,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from vivace.models.mini2.config import INPUT_CHANNELS, Mini2Config
+from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, INPUT_CHANNELS, STEP_NUMBERS, Mini2Config
 from vivace.models.mini2.family import PICTURE_PX
 from vivace.models.mini2.graph import PLAIN, StepGraph, example_inputs, output_names
-from vivace.models.mini2.load import CODES, CONVENTIONS, FORMAT, NET
+from vivace.models.mini2.load import CODES, CONVENTIONS, FORMAT, NET, TILES_FORMAT
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.model import SPEC
+from vivace.models.mini2.network import Mini2Net
 from vivace.models.mini2.pictures import FORMAT as PICTURE_FORMAT
+from vivace.models.mini2.tile_graph import TILE_OUTPUTS, TileGraph
+from vivace.models.mini2.tiles import TileMemory
 from vivace.runtime.exported.openvino import import_openvino
 from vivace.train.export import convert, shipped_weights, write_graph
 from vivace.train.looks import packages
@@ -52,9 +57,30 @@ def export(
     tensors = {NET + name: value for name, value in state.items()}
     tensors |= {name: codes[name.removeprefix("codes.")].float() for name in CODES.values()}
     hashes = write_graph(model, tensors, folder, "mini2", {"format": FORMAT, "looks": json.dumps(LOOK_KEYS), **card})
+    hashes |= export_tiles(net, tensors, folder)
     hashes |= write_graph(pictures, {}, folder, "picture", {"format": PICTURE_FORMAT, **PICTURE_CARD}, halves=False)
     (profile or folder / PROFILE).write_text(_profile(hashes, net.cfg))
     return hashes
+
+
+def export_tiles(net: Mini2Net, tensors: Mapping[str, Tensor], folder: Path) -> dict[str, str]:
+    """Write the network's graph on tiles into `folder`; its weights are `tensors` of the network's own file."""
+    memory = TileMemory(_SIZE, net.cfg)
+    tiles = np.arange(0, memory.count, 2)
+    conditions = {"code": np.zeros((1, CODE_DIM), np.float32), "step": np.zeros((1, STEP_NUMBERS), np.float32)}
+    given = memory.inputs(tiles, np.zeros((1, *(side // BLOCK_PX for side in _SIZE[::-1]), INPUT_CHANNELS), np.uint8))
+    example = {name: torch.from_numpy(array) for name, array in (conditions | given).items()}
+    # How many tiles there are, and of how many the picture consists, is any number.
+    shapes = [
+        list(value.shape)
+        if name in conditions
+        else [-1, -1, value.shape[2]]
+        if name == "tokens"
+        else [-1, *value.shape[1:]]
+        for name, value in example.items()
+    ]
+    model = convert(TileGraph(net.eval()), example, shapes, TILE_OUTPUTS)
+    return write_graph(model, {}, folder, "tiles", {"format": TILES_FORMAT}, shared=tensors)
 
 
 def picture_network(teachers: Path) -> Any:

@@ -1,0 +1,180 @@
+"""Laws of the region cache of `mini2`: tiles paint what the network paints, and only what changed is painted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mini2_folder import TINY
+from tolerance import near
+from vivace.errors import CheckpointError
+from vivace.models import LoadOptions, load_model
+from vivace.models.base import Chunk, StepResult
+from vivace.models.mini2.blocks import padded
+from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, STEP_NUMBERS
+from vivace.models.mini2.model import Mini2Model
+from vivace.models.mini2.network import Conditions, Mini2Net
+from vivace.models.mini2.state import Mini2State
+from vivace.models.mini2.tile_graph import TILE_OUTPUTS, TileGraph
+from vivace.models.mini2.tiles import TileMemory
+
+SIZE = (160, 96)
+TILE = 32
+
+
+@pytest.fixture(scope="module")
+def model(mini2_profile: str) -> Mini2Model:
+    loaded = load_model(mini2_profile, threads=1, options=LoadOptions(precision="f32"))
+    assert isinstance(loaded.painter, Mini2Model)
+    return loaded.painter
+
+
+def still(frames: int, size: tuple[int, int] = SIZE) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (size[1] // 8, size[0] // 8, 3)).astype(np.uint8)
+    return [np.kron(coarse, np.ones((8, 8, 1), np.uint8))] * frames
+
+
+def moving(frames: int) -> list[np.ndarray]:
+    """Return a still room in which one tile's picture changes from the eighth frame on."""
+    pictures = [picture.copy() for picture in still(frames)]
+    for i, picture in enumerate(pictures[8:]):
+        picture[40:60, 70:90] = 20 * i % 256
+    return pictures
+
+
+def paint(
+    model: Mini2Model, state: Mini2State, pictures: list[np.ndarray], look: str = "oil", cache: bool = True
+) -> list[StepResult]:
+    code = model.encode_prompt(look).embeds
+    options = {} if cache else {"region_cache": False}
+    return [model.step([state], [Chunk(picture[None], code, options=options)])[0] for picture in pictures]
+
+
+class _Unrounded(torch.nn.Module):
+    """Network in both forms without the rounding to bytes, which would hide small differences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = Mini2Net(TINY).eval()
+        with torch.no_grad():
+            for weights in self.net.parameters():
+                weights += torch.randn_like(weights) * 0.05
+        self.tiles = TileGraph(self.net)
+
+    def painted(self, blocks: np.ndarray, conditions: dict[str, np.ndarray]) -> np.ndarray:
+        x = (torch.from_numpy(blocks).float() * (1 / 128) - 1).permute(0, 3, 1, 2)
+        picture = self.net(x, Conditions(*map(torch.from_numpy, conditions.values()))).picture
+        return np.asarray(picture[0].permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize("size", [(160, 96), (64, 64), (98, 66)])
+@torch.inference_mode()
+def test_all_tiles_are_the_network_and_some_are_what_they_were(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nets = _Unrounded()
+    width, height = padded(size)
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 256, (1, height // BLOCK_PX, width // BLOCK_PX, 128), np.uint8)
+    conditions = {"code": rng.normal(size=(1, CODE_DIM)), "step": np.zeros((1, STEP_NUMBERS))}
+    conditions = {name: np.asarray(array, np.float32) for name, array in conditions.items()}
+    monkeypatch.setattr(nets.tiles, "to_bytes", lambda picture: picture)
+    memory = TileMemory(size, TINY)
+
+    def computed(tiles: np.ndarray) -> np.ndarray:
+        given = {**conditions, **memory.inputs(tiles, blocks)}
+        found = nets.tiles(*(torch.from_numpy(array) for array in given.values()))
+        memory.keep(tiles, dict(zip(TILE_OUTPUTS, (part.numpy() for part in found), strict=True)))
+        return np.asarray(found[0].numpy()).reshape(len(tiles), 8, 8, 48)
+
+    down, right = memory.shape
+    whole = (
+        nets.painted(blocks, conditions).reshape(down, 8, right, 8, 48).transpose(0, 2, 1, 3, 4).reshape(-1, 8, 8, 48)
+    )
+    assert near(computed(np.arange(down * right)), whole)
+    # Whatever the neighbours: what is remembered of them is what they would be.
+    for count in (1, 2, 3):
+        tiles = np.sort(rng.permutation(down * right)[:count])
+        assert near(computed(tiles), whole[tiles])
+
+
+def test_a_picture_that_moves_everywhere_is_painted_as_without_the_cache(model: Mini2Model) -> None:
+    rng = np.random.default_rng(3)
+    pictures = [rng.integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8) for _ in range(8)]
+    on, off = (paint(model, model.open(SIZE), pictures, cache=cache) for cache in (True, False))
+    for a, b in zip(on, off, strict=True):
+        np.testing.assert_array_equal(a.rgb, b.rgb)
+        assert a.work is None
+
+
+def test_only_what_changed_is_painted_and_the_rest_stays_to_the_byte(model: Mini2Model) -> None:
+    pictures = moving(24)
+    found = paint(model, model.open(SIZE), pictures)
+    off = paint(model, model.open(SIZE), pictures, cache=False)
+    for before, after, other in zip(found[8:], found[9:], off[9:], strict=False):
+        assert after.work is not None
+        assert after.work <= 8 / 15
+        same = (before.rgb == after.rgb).all(-1)[0].reshape(3, TILE, 5, TILE).all((1, 3))
+        # The tile that moves is number 7, and at most seven more have their turn.
+        assert not same[1, 2]
+        assert same.sum() >= 7
+        error = np.square(after.rgb.astype(float) - other.rgb).mean()
+        assert 10 * np.log10(255**2 / max(error, 1e-9)) >= 40
+
+
+def test_a_look_that_changes_a_reset_and_less_effort_are_seen_everywhere_at_once(model: Mini2Model) -> None:
+    pictures = still(8)
+    state = model.open(SIZE)
+    assert paint(model, state, pictures)[-1].work is not None
+    [neon] = paint(model, state, pictures[:1], "neon")
+    assert neon.work is None
+    paint(model, state, pictures)
+    model.reset(state)
+    assert paint(model, state, pictures[:1])[0].work is None
+    paint(model, state, pictures)
+    code = model.encode_prompt("oil").embeds
+    [less] = model.step([state], [Chunk(pictures[0][None], code, effort=model.spec.efforts[-1])])
+    assert less.work is None
+    assert paint(model, state, pictures[:1])[0].work is None
+
+
+def test_streams_that_remember_are_independent_and_go_on_after_a_save(model: Mini2Model) -> None:
+    ours, theirs = moving(20), still(20)
+    alone = [result.rgb for result in paint(model, model.open(SIZE), ours)]
+    a, b = model.open(SIZE), model.open(SIZE, seed=1)
+    codes = [model.encode_prompt(look).embeds for look in ("oil", "neon")]
+    restored = model.open(SIZE)
+    for i in range(20):
+        if i == 14:
+            model.restore(restored, model.save(a))
+        together = model.step([a, b], [Chunk(ours[i][None], codes[0]), Chunk(theirs[i][None], codes[1])])
+        np.testing.assert_array_equal(together[0].rgb, alone[i])
+        if i >= 14:
+            [again] = model.step([restored], [Chunk(ours[i][None], codes[0])])
+            np.testing.assert_array_equal(again.rgb, alone[i])
+
+
+def test_the_shipped_graphs_belong_together() -> None:
+    shipped = load_model("mini2", threads=1, options=LoadOptions(precision="f32"))
+    model = shipped.painter
+    assert isinstance(model, Mini2Model)
+    pictures = still(6, (96, 64))
+    # The fourth frame is painted tile by tile, all of them.
+    on, off = (paint(model, model.open((96, 64)), pictures, cache=cache) for cache in (True, False))
+    assert on[3].work == 1.0
+    assert np.abs(on[3].rgb.astype(int) - off[3].rgb).max() <= 1
+
+
+def test_tiles_of_other_weights_are_refused(mini2_profile: str, tmp_path: Path) -> None:
+    folder = Path(mini2_profile).parent
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    tiles = tmp_path / "tiles.safetensors"
+    tiles.write_bytes(tiles.read_bytes()[:-8])
+    with pytest.raises(CheckpointError, match="tiles"):
+        load_model(str(tmp_path / Path(mini2_profile).name))
