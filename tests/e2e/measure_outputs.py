@@ -2,7 +2,8 @@
 
 `latency`: numbered pictures, 512x288 at 30 fps, go into each output beside a receiver in a separate process, which
 notes the time at which it has decoded each. `three`: the same live run into a file alone, into file, WHIP and RTMP, and
-into file and an RTMP server that is silent, in turn, and the painted frames per second. Nothing here is asserted.
+into file and an RTMP server that is silent, in turn, and the painted frames per second. `marks`: the same run into a
+file without any mark and with all of them, as fast as it goes. Nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -198,20 +200,45 @@ def three(turns: int, frames: int, size: str) -> None:
                         outputs += [address, opened.enter_context(through_server({}))]
                     elif name != "one":
                         outputs = [dead, *outputs]
-                    stats = Path(folder) / "stats.json"
-                    flags = ["--size", size, "--live", "--max-frames", str(frames), "--stats", str(stats), "--no-sign"]
-                    command = [sys.executable, "-m", "vivace", "run", "scene:city", "-p", "ink", *flags]
-                    for output in outputs:
-                        command += ["-o", output]
-                    done = subprocess.run(command, capture_output=True, text=True, check=False)
-                    found[name].append(round(json.loads(stats.read_text())["fps"], 2))
-                    print(name, found[name][-1], " | ".join(done.stdout.splitlines()), os.getloadavg()[0], flush=True)
+                    flags = ["--size", size, "--live", "--max-frames", str(frames), "--no-sign"]
+                    found[name].append(painted_fps(Path(folder), outputs, flags))
+                    print(name, found[name][-1], os.getloadavg()[0], flush=True)
+    tell_ratios(found)
+
+
+def marks(turns: int, frames: int, size: str) -> None:
+    """Print the frame rate of runs into a file without marks and with all of them."""
+    found: dict[str, list[float]] = {"none": [], "credentials,label,watermark": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(turns):
+            for name in found:
+                flags = ["--size", size, "--max-frames", str(frames)]
+                environment = {"VIVACE_MARKS": name, "XDG_STATE_HOME": folder}
+                found[name].append(painted_fps(Path(folder), [f"{folder}/out.mp4"], flags, environment))
+                print(name, found[name][-1], os.getloadavg()[0], flush=True)
+    tell_ratios(found)
+
+
+def painted_fps(
+    folder: Path, outputs: list[str], flags: list[str], environment: Mapping[str, str] = MappingProxyType({})
+) -> float:
+    """Run `vivace run` on a scene; return its painted frames per second."""
+    stats = folder / "stats.json"
+    stats.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "vivace", "run", "scene:city", "-p", "ink", "--stats", str(stats), *flags]
+    for output in outputs:
+        command += ["-o", output]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    print(" | ".join((done.stdout + done.stderr).splitlines()))
+    return round(json.loads(stats.read_text())["fps"], 2)
+
+
+def tell_ratios(found: Mapping[str, list[float]]) -> None:
+    """Print all frame rates, their medians, and these over the first one's."""
     medians = {name: float(np.median(values)) for name, values in found.items()}
-    print(
-        json.dumps(
-            {"fps": found, "median": medians, "of one": {n: round(v / medians["one"], 2) for n, v in medians.items()}}
-        )
-    )
+    first = next(iter(medians.values()))
+    ratios = {name: round(value / first, 2) for name, value in medians.items()}
+    print(json.dumps({"fps": found, "median": medians, "of the first": ratios}))
 
 
 if __name__ == "__main__":
@@ -219,7 +246,7 @@ if __name__ == "__main__":
         receive(sys.argv[2], json.loads(sys.argv[3]))
         sys.exit()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["latency", "three"])
+    parser.add_argument("what", choices=["latency", "three", "marks"])
     parser.add_argument("--outputs", default="rtmp,rtsp,udp,hls,whip", help="whose latency")
     parser.add_argument("--seconds", type=float, default=12.0, help="of each output's latency")
     parser.add_argument("--turns", type=int, default=3)
@@ -229,4 +256,4 @@ if __name__ == "__main__":
     if given.what == "latency":
         latency(given.outputs.split(","), given.seconds)
     else:
-        three(given.turns, given.frames, given.size)
+        {"three": three, "marks": marks}[given.what](given.turns, given.frames, given.size)

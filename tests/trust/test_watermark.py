@@ -196,7 +196,7 @@ def test_the_code_corrects_what_noise_turns_around() -> None:
         # one sign in four is wrong
         noisy = signs + 1.5 * random.standard_normal(len(signs))
         assert (np.sign(noisy) != signs).mean() > 0.2
-        assert code.read_message(code.decode(noisy)) == payload
+        assert code.read_message(code.decode(noisy[None])[0]) == payload
 
 
 def test_the_check_finds_every_burst_that_it_should() -> None:

@@ -44,8 +44,8 @@ class Fading:
         self.payload, self.size = payload, pictures[0].shape
         return [rgb + (rgb < 128).astype(np.uint8) for rgb in pictures]
 
-    def read(self, pictures: Sequence[Rgb]) -> int | None:
-        return self.payload if pictures[0].shape == self.size else None
+    def carries(self, pictures: Sequence[Rgb], payload: int) -> bool:
+        return self.payload == payload and pictures[0].shape == self.size
 
 
 def test_what_is_read_and_what_is_lost_is_in_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,7 @@ class _Tries:
         ]
 
     def _read(self, marked: Pictures, change: Callable[[Pictures], list[Rgb]], payload: int) -> float:
-        return 100.0 * (self.method.read(change(marked)) == payload)
+        return 100.0 * self.method.carries(change(marked), payload)
 
 
 def _seconds(options: WatermarkOptions, videos: Mapping[str, Path]) -> Iterator[tuple[str, list[Rgb]]]:
@@ -158,8 +158,10 @@ def _visible(before: Pictures, after: Pictures) -> dict[str, float]:
 
 
 def _ssim(before: Rgb, after: Rgb) -> float:
-    found = ssim_map(before, after)
-    return float("nan") if found is None else float(found.mean())
+    """Return the mean over the three channels: a mark that changes colours counts as one that changes luma does."""
+    pairs = [(np.repeat(before[..., [one]], 3, axis=2), np.repeat(after[..., [one]], 3, axis=2)) for one in range(3)]
+    found = [ssim_map(*pair) for pair in pairs]
+    return float(np.mean([float("nan") if one is None else one.mean() for one in found]))
 
 
 def _unmarked(options: WatermarkOptions, videos: Mapping[str, Path], report: Report) -> list[float]:
@@ -239,7 +241,7 @@ def _infos() -> dict[str, MetricInfo]:
         meaning = f"share of {'pictures' if attack.single else 'seconds'} whose payload is read after {attack.title}"
         quality.add(_key(attack), f"read after {attack.title}", "%", meaning, "higher")
     quality.add("mark_psnr", "PSNR of the mark", "dB", "of marked pictures against unmarked ones", "higher")
-    quality.add("mark_ssim", "SSIM of the mark", "", "of marked pictures against unmarked ones", "higher")
+    quality.add("mark_ssim", "SSIM of the mark", "", "of marked pictures, mean of the channels", "higher")
     quality.add("mark_flicker", "change of the mark", "levels", "from frame to frame, root mean square", "lower")
     quality.add("false_alarms", "false alarms", "%", "unmarked seconds that are called marked")
     quality.add("nearest_false_alarm", "nearest false alarm", "log10", "least bound of an unmarked second", "higher")

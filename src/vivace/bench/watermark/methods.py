@@ -16,6 +16,8 @@ from vivace.trust.watermark.embed import WatermarkEmbedder
 
 LOOKED_AT = 12
 """Pictures per second that are examined, spread evenly."""
+DWT, RIVA = "dwtDct", "rivaGan"
+"""Names of methods of `invisible-watermark`."""
 
 
 class Method(Protocol):
@@ -27,8 +29,8 @@ class Method(Protocol):
     def mark(self, pictures: Sequence[Rgb], payload: int) -> list[Rgb]:
         """Return the pictures of a clip, marked."""
 
-    def read(self, pictures: Sequence[Rgb]) -> int | None:
-        """Return the payload, or None if none is found."""
+    def carries(self, pictures: Sequence[Rgb], payload: int) -> bool:
+        """Return True if this payload is read in pictures of one size."""
 
 
 class OurWatermark:
@@ -42,35 +44,37 @@ class OurWatermark:
         embedder = WatermarkEmbedder(payload)
         return [embedder.mark(rgb) for rgb in pictures]
 
-    def read(self, pictures: Sequence[Rgb]) -> int | None:
-        """Return the payload found in all of them together."""
-        return detect_watermark(spread(pictures)).payload
+    def carries(self, pictures: Sequence[Rgb], payload: int) -> bool:
+        """Return True if this payload is found in all of them together."""
+        return detect_watermark(spread(pictures)).payload == payload
 
 
-class DwtDct:
-    """Method of `invisible-watermark` for the CPU, picture by picture; each bit by majority over the pictures."""
+class InvisibleWatermark:
+    """Method of `invisible-watermark`, picture by picture; each bit by majority over the pictures."""
 
-    name = "dwtDct"
-    about = "invisible-watermark: wavelet, then cosine transform, one picture at a time"
-
-    def __init__(self) -> None:
-        """Import the package. Raises ImportError if it is missing."""
+    def __init__(self, name: str, about: str, bits: int) -> None:
+        """Import the package. Raises ImportError if it, or what its method needs, is missing."""
         from imwatermark import WatermarkDecoder, WatermarkEncoder
 
+        self.name, self.about, self.bits = name, about, bits
         self._encoder: Any = WatermarkEncoder()
-        self._decoder: Any = WatermarkDecoder("bits", code.MESSAGE_BITS)
+        self._decoder: Any = WatermarkDecoder("bits", bits)
+        if name == RIVA:
+            self._encoder.loadModel()
+            self._decoder.loadModel()
 
     def mark(self, pictures: Sequence[Rgb], payload: int) -> list[Rgb]:
-        """Return the pictures marked with the same 64 bits as Vivace's, including the check."""
-        self._encoder.set_watermark("bits", code.message_bits(payload).tolist())
-        return [self._encoder.encode(rgb[..., ::-1].copy(), "dwtDct")[..., ::-1].copy() for rgb in pictures]
+        """Return the pictures marked with the 64 bits of Vivace's, including the check, or the last of them."""
+        self._encoder.set_watermark("bits", code.message_bits(payload)[-self.bits :].tolist())
+        return [self._encoder.encode(rgb[..., ::-1].copy(), self.name)[..., ::-1].copy() for rgb in pictures]
 
-    def read(self, pictures: Sequence[Rgb]) -> int | None:
-        """Return the payload if the check passes."""
+    def carries(self, pictures: Sequence[Rgb], payload: int) -> bool:
+        """Return True if every bit is read right."""
         if min(pictures[0].shape[:2]) ** 2 < 256 * 256:
-            return None  # it rejects these
-        found = [self._decoder.decode(rgb[..., ::-1].copy(), "dwtDct") for rgb in spread(pictures)]
-        return code.read_message((np.mean(found, axis=0) > 0.5).astype(np.uint8))
+            return False  # it rejects these
+        found = [self._decoder.decode(rgb[..., ::-1].copy(), self.name) for rgb in spread(pictures)]
+        majority = np.mean(found, axis=0) > 0.5
+        return bool((majority == code.message_bits(payload)[-self.bits :]).all())
 
 
 def spread(pictures: Sequence[Rgb]) -> list[Rgb]:
@@ -80,8 +84,15 @@ def spread(pictures: Sequence[Rgb]) -> list[Rgb]:
 
 def methods() -> tuple[list[Method], list[NotRun]]:
     """Return the available methods, Vivace's first, and the missing ones."""
-    riva = NotRun(what="rivaGan of invisible-watermark", reason="it holds 32 bits, not 64")
-    if importlib.util.find_spec("imwatermark") is None:
-        missing = NotRun(what=DwtDct.name, reason="pip install invisible-watermark==0.2.0, which brings torch")
-        return [OurWatermark()], [missing, riva]
-    return [OurWatermark(), DwtDct()], [riva]
+    found: list[Method] = [OurWatermark()]
+    missing: list[NotRun] = []
+    for name, about, bits, needs in (
+        (DWT, "invisible-watermark: wavelet, then cosine transform, one picture at a time", code.MESSAGE_BITS, ()),
+        (RIVA, "invisible-watermark: a network, 32 bits without a check, one picture at a time", 32, ("onnxruntime",)),
+    ):
+        if all(importlib.util.find_spec(package) for package in ("imwatermark", *needs)):
+            found.append(InvisibleWatermark(name, about, bits))
+        else:
+            packages = " ".join(("invisible-watermark==0.2.0", *needs))
+            missing.append(NotRun(what=name, reason=f"pip install {packages}, which brings torch"))
+    return found, missing

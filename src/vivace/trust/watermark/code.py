@@ -47,29 +47,32 @@ def encode(bits: NDArray[np.uint8]) -> NDArray[np.int8]:
 
 
 def decode(evidence: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Return the likeliest message: `uint8 [64]`.
+    """Return the likeliest message of each row: `uint8 [n 64]`.
 
     Args:
-        evidence: `[576]`, log-likelihood ratios of the signs, or anything in proportion to them: above 0 for 1.
+        evidence: `[n 576]`, log-likelihood ratios of the signs, or anything in proportion to them: above 0 for 1.
     """
-    # a transition is (bit, state): the state's bits are the latest first, so the next state drops its last
-    gains = (_transitions() @ evidence.reshape(MESSAGE_BITS, RATE).T).reshape(2, _STATES, MESSAGE_BITS)
-    steps = np.ascontiguousarray(gains.transpose(2, 0, 1))
-    metric = np.zeros(_STATES)
-    chosen = np.empty((_TURNS * MESSAGE_BITS, 2, _STATES // 2), np.bool_)
+    count = len(evidence)
+    signs = evidence.T.reshape(MESSAGE_BITS, RATE, count).astype(np.float32)
+    metric = np.zeros((_STATES, count), np.float32)
+    chosen = np.empty((_TURNS * MESSAGE_BITS, 2, _STATES // 2, count), np.bool_)
     for step in range(_TURNS * MESSAGE_BITS):
-        # of state 2j and 2j + 1, bit b leads to b * S/2 + j
-        paths = (metric + steps[step % MESSAGE_BITS]).reshape(2, _STATES // 2, 2)
-        chosen[step] = paths[..., 1] > paths[..., 0]
-        metric = np.maximum(paths[..., 0], paths[..., 1]).reshape(-1)
+        # A transition is (bit, state): the state's bits are the latest first, so the next state drops its last, and of
+        # state 2j and 2j + 1, bit b leads to b * S/2 + j.
+        gains = (_transitions() @ signs[step % MESSAGE_BITS]).reshape(2, _STATES // 2, 2, count)
+        paths = gains + metric.reshape(_STATES // 2, 2, count)
+        np.greater(paths[:, :, 1], paths[:, :, 0], out=chosen[step])
+        metric = paths.max(axis=2).reshape(_STATES, count)
         metric -= metric[0]
-    state = int(metric.argmax())
-    bits = np.empty(_TURNS * MESSAGE_BITS, np.uint8)
+    row = np.arange(count)
+    state = metric.argmax(axis=0)
+    bits = np.empty((count, _TURNS * MESSAGE_BITS), np.uint8)
     for step in reversed(range(_TURNS * MESSAGE_BITS)):
-        bits[step], rest = divmod(state, _STATES // 2)
-        state = 2 * rest + int(chosen[step, bits[step], rest])
+        bit, rest = np.divmod(state, _STATES // 2)
+        bits[:, step] = bit
+        state = 2 * rest + chosen[step, bit, rest, row]
     # the middle turn has seen the ends on both sides
-    return bits[MESSAGE_BITS : 2 * MESSAGE_BITS]
+    return bits[:, MESSAGE_BITS : 2 * MESSAGE_BITS]
 
 
 def _bits(value: int, count: int) -> NDArray[np.uint8]:
@@ -91,8 +94,8 @@ def _taps() -> NDArray[np.uint8]:
 
 
 @cache
-def _transitions() -> NDArray[np.float64]:
+def _transitions() -> NDArray[np.float32]:
     """Return `[2 * states, 9]`, the signs a bit gives in a state."""
     windows = np.stack([_bits(transition, MEMORY + 1) for transition in range(2 * _STATES)])
-    signs: NDArray[np.float64] = 1 - 2 * (windows @ _taps().T % 2).astype(np.float64)
+    signs: NDArray[np.float32] = 1 - 2 * (windows @ _taps().T % 2).astype(np.float32)
     return signs

@@ -1,7 +1,7 @@
 """The pattern that is added: a sum of harmonics of a tile of 256 px, whose phases carry a pilot and the message.
 
 The tile is repeated over the picture from its upper left corner: a crop moves it and loses nothing of it. Periods run
-from 32 to 14.3 px: shorter ones do not survive a video codec at half the size, longer ones drown in the picture. Each
+from 19.7 to 12.5 px: longer ones drown in the picture, shorter ones do not survive a codec at half the size. Each
 harmonic has one of four phases, two signs. 112 of them, evenly spread over the band, are the pilot, the same for all
 payloads, by which scale, turn and offset are found; 288 carry the 576 signs of the message (`code.py`), in a random
 order and times random signs, so that those of each payload are as random as the pilot's.
@@ -22,9 +22,8 @@ TILE_PX = 256
 SAMPLES = 64
 """Samples along each side of a tile, at which offsets are computed and searched."""
 PILOTS, CARRIERS = 112, code.SIGNS // 2
-_LOWEST = 8.0
-_EVEN, _FAINTEST, _LOUDEST = 12.0, 0.7, 1.15
-"""Amplitudes, by cycles a tile: the picture is loudest where they are few, so that little is gained there."""
+_LOWEST = 13.0
+"""Lowest frequency of the band, cycles a tile."""
 _KEY = b"vivace watermark 1"
 
 
@@ -34,7 +33,6 @@ class Harmonics:
 
     down: NDArray[np.intp]
     right: NDArray[np.intp]
-    radius: NDArray[np.float64]
     is_pilot: NDArray[np.bool_]
     pilot: NDArray[np.complex128]
     """Factors of the pilots: 1 or -1 in the real and in the imaginary part."""
@@ -61,7 +59,6 @@ def harmonics() -> Harmonics:
     return Harmonics(
         down[kept],
         right[kept],
-        radius[kept],
         is_pilot,
         signs[:PILOTS] + 1j * signs[PILOTS:],
         np.argsort(ranks),
@@ -79,7 +76,7 @@ def phases(payload: int) -> NDArray[np.complex128]:
     """Return the factor of each harmonic, 1 or -1 in both parts: `complex [400]`."""
     known = harmonics()
     signs = code.encode(code.message_bits(payload))[known.order] * known.scramble
-    made = np.empty(len(known.radius), np.complex128)
+    made = np.empty(PILOTS + CARRIERS, np.complex128)
     made[known.is_pilot] = known.pilot
     made[~known.is_pilot] = signs[:CARRIERS] + 1j * signs[CARRIERS:]
     return made
@@ -89,7 +86,7 @@ def tile(payload: int) -> NDArray[np.float64]:
     """Return the pattern of a payload: `float64 [256 256]`, one value a px, with a root mean square of 1."""
     known = harmonics()
     spectrum = np.zeros((TILE_PX, TILE_PX), np.complex128)
-    spectrum[known.down, known.right] = phases(payload) * np.clip(known.radius / _EVEN, _FAINTEST, _LOUDEST)
+    spectrum[known.down, known.right] = phases(payload)
     pattern = np.fft.ifft2(spectrum).real
     scaled: NDArray[np.float64] = pattern / pattern.std()
     return scaled

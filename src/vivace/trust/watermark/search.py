@@ -29,15 +29,15 @@ TOLERATED_FALSE_ALARM = 1e-6
 _RINGS = [slice((PILOTS + CARRIERS) * ring // 6, (PILOTS + CARRIERS) * (ring + 1) // 6) for ring in range(6)]
 _RADEMACHER = 1 / (2 * math.erfc(1))
 """A sum of random signs, weighed so that its variance is 1, exceeds anything at most so often as a normal variable."""
-_RING_WEIGHTS = (0.5, 0.8, 1.0, 1.05, 1.1, 1.1)
-"""In proportion to how well rings are seen: the lowest drowns in the picture."""
 _TURNS = tuple((quarters, exchanged) for exchanged in (False, True) for quarters in range(4))
 _DRIFT_PX = 2.5
 """Between the pattern and the nearest of the hypotheses, at the edge of the picture, in px of the original."""
 _ONE_THREAD = 1 << 18
 """Multiplications."""
 _REFINED, _NEARER = 8, 9
-"""Places looked at again, and scales around each: between two of the coarse ones, then between two of these."""
+"""Places looked at again, and scales around each: between two of the coarse ones, then between two of these.
+
+At the best of them offsets are compared a quarter of a sample apart."""
 _OFFSETS, _APART = 12, 8
 """Offsets that are read in a picture as it was marked, and how far from one another, in quarters of a sample."""
 _AS_IT_WAS = (0, False)
@@ -45,8 +45,6 @@ _GUESSES = 24
 """Messages that are tried where the likeliest is none."""
 _DOUBTFUL, _AS_IT_WAS_DOUBTFUL = 5.6, 3.0
 """Scores of the pilot from which they are: the best place of a picture without a watermark has some 5.3."""
-_SURE = 12.0
-"""Score of pilot and message together from which no other message is tried."""
 _DOUBT = 0.35
 """Standard deviation of what evidence is varied by for each, in its own."""
 
@@ -122,27 +120,30 @@ def search(bands: Sequence[Evidence], near: Place | None = None) -> Reading:
         likely = []
     found.sort(key=lambda one: -one[0].score)
     for place, band in found[:_REFINED]:
-        span = 1.0
-        for offsets in (SAMPLES, 4 * SAMPLES):
+        for span in (1.0, 1.0 / (_NEARER - 1)):
             nearer = [
                 one
                 for step in np.linspace(-span, span, _NEARER)
-                for one in _compare(band, place.scale * (1 + step * _step(band)), offsets, [place.turn])
+                for one in _compare(band, place.scale * (1 + step * _step(band)), SAMPLES, [place.turn])
             ]
-            tried += len(nearer) * offsets**2
+            tried += len(nearer) * SAMPLES**2
             place = max(nearer, key=lambda one: one.score)
-            span /= _NEARER - 1
-        likely.append((place, band))
+        likely += ((one, band) for one in _compare(band, place.scale, 4 * SAMPLES, [place.turn]))
+        tried += (4 * SAMPLES) ** 2
     likely.sort(key=lambda one: -one[0].score)
-    doubtful = [one for one in likely if one[0].score > (_AS_IT_WAS_DOUBTFUL if one[0].as_it_was else _DOUBTFUL)]
+    found_there = [_found(band, place) for place, band in likely]
+    messages = code.decode(np.stack([signs for _, signs in found_there]))
     best = Reading(likely[0][0], _counted(likely[0][0], tried))
-    for guesses, places in ((1, likely), (_GUESSES, doubtful)):
-        for place, band in places:
-            message, score = _read(band, place, guesses)
-            reading = Reading(place, _counted(place, tried), message, score)
+    for (place, _), (values, _), bits in zip(likely, found_there, messages, strict=True):
+        reading = Reading(place, _counted(place, tried), *_message(values, bits[None]))
+        best = min(best, reading, key=lambda one: one.false_alarm)
+    if best.payload is not None:
+        return best
+    for (place, _), (values, signs) in zip(likely, found_there, strict=True):
+        if place.score > (_AS_IT_WAS_DOUBTFUL if place.as_it_was else _DOUBTFUL):
+            doubts = np.random.default_rng(0).normal(0, _DOUBT * signs.std(), (_GUESSES, code.SIGNS))
+            reading = Reading(place, _counted(place, tried), *_message(values, code.decode(signs + doubts)))
             best = min(best, reading, key=lambda one: one.false_alarm)
-        if best.payload is not None:
-            break
     return best
 
 
@@ -198,33 +199,33 @@ def _compare(band: Evidence, scale: float, offsets: int, turns: Sequence[tuple[i
     return found
 
 
-def _scores(spectrum: NDArray[np.complex64], turn: tuple[int, bool], offsets: int) -> NDArray[np.float64]:
+def _scores(spectrum: NDArray[np.complex64], turn: tuple[int, bool], offsets: int) -> NDArray[np.float32]:
     """Return the pilot's score at each offset: `[offsets, offsets]`."""
     known = harmonics()
     pilots = _harmonics(spectrum, turn)[known.is_pilot]
-    terms = np.zeros((offsets, offsets), np.complex128)
+    terms = np.zeros((offsets, offsets), np.complex64)
     terms[known.down[known.is_pilot], known.right[known.is_pilot]] = pilots.conj() * known.pilot
-    scores: NDArray[np.float64] = np.fft.fft2(terms).real / math.sqrt((np.abs(pilots) ** 2).sum() + 1e-9)
+    scores: NDArray[np.float32] = np.fft.fft2(terms).real / np.float32((np.abs(pilots) ** 2).sum() + 1e-9) ** 0.5
     return scores
 
 
 def _tile_spectrum(band: Evidence, scale: float) -> NDArray[np.complex64]:
     """Return the harmonics of the tile, of evidence summed over all tiles: `[n, n]`, 0 first, as an FFT's."""
     highest = harmonics().right.max()
-    cycles = np.fft.ifftshift(np.arange(-highest, highest + 1))
 
     def waves(count: int) -> NDArray[np.complex64]:
-        at = (np.arange(count) + 0.5) * (band.pitch_px / scale / TILE_PX)
-        made: NDArray[np.complex64] = np.exp(-2j * np.pi * np.outer(cycles, at)).astype(np.complex64)
-        return made
+        once = np.exp(-2j * np.pi * (np.arange(count) + 0.5) * (band.pitch_px / scale / TILE_PX))
+        # powers of one wave take less time than as many exponentials
+        rising = np.cumprod(np.broadcast_to(once, (highest, count)), axis=0, dtype=np.complex128)
+        return np.concatenate([np.ones((1, count)), rising, rising[::-1].conj()]).astype(np.complex64)
 
     height, width = band.values.shape
     down, right = waves(height), waves(width)
     # A product this small gets one thread of OpenBLAS. Beside other work its threads wait for each other: twenty times
     # as long was measured.
-    columns = max(_ONE_THREAD // (2 * len(cycles) * height), 1)
+    columns = max(_ONE_THREAD // (2 * len(down) * height), 1)
     parts = np.concatenate([down.real, down.imag])
-    found = np.zeros((len(cycles), len(cycles)), np.complex64)
+    found = np.zeros((len(down), len(down)), np.complex64)
     for left in range(0, width, columns):
         real, imaginary = np.split(parts @ band.values[:, left : left + columns], 2)
         found += (real + 1j * imaginary) @ right[:, left : left + columns].T
@@ -232,7 +233,7 @@ def _tile_spectrum(band: Evidence, scale: float) -> NDArray[np.complex64]:
 
 
 def _harmonics(spectrum: NDArray[np.complex64], turn: tuple[int, bool]) -> NDArray[np.complex128]:
-    """Return the pattern's harmonics of a turned tile, each ring of them as loud as it is worth, none very loud."""
+    """Return the pattern's harmonics of a turned tile, all rings of them equally loud, none very loud."""
     known = harmonics()
     down, right = known.down, known.right
     quarters, exchanged = turn
@@ -244,20 +245,17 @@ def _harmonics(spectrum: NDArray[np.complex64], turn: tuple[int, bool]) -> NDArr
     for ring in _RINGS:
         values[ring] /= math.sqrt((np.abs(values[ring]) ** 2).mean() / 2) + 1e-9
     values /= 1 + np.abs(values)
-    for ring, weight in zip(_RINGS, _RING_WEIGHTS, strict=True):
-        values[ring] *= weight
     return values
 
 
-def _read(band: Evidence, place: Place, guesses: int) -> tuple[int | None, float]:
-    """Return a payload whose check holds, the best of some guesses, and its score; None where none holds.
+def _found(band: Evidence, place: Place) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    """Return the pattern's harmonics at a place, and the evidence of the message's signs: `[400]`, `[576]`.
 
     Each sign is as trusted as the pilots of its ring are seen well.
     """
     known = harmonics()
     values = _harmonics(_tile_spectrum(band, place.scale), place.turn)
     values *= np.exp(2j * np.pi / SAMPLES * (known.down * place.offset[0] + known.right * place.offset[1]))
-    norm = math.sqrt((np.abs(values) ** 2).sum() + 1e-9)
     pilots = np.zeros(len(values), np.complex128)
     pilots[known.is_pilot] = known.pilot
     trust = np.empty(len(values))
@@ -269,15 +267,14 @@ def _read(band: Evidence, place: Place, guesses: int) -> tuple[int | None, float
     carriers = (values * trust)[~known.is_pilot]
     signs = np.empty(code.SIGNS)
     signs[known.order] = np.concatenate([carriers.real, carriers.imag]) * known.scramble
-    doubts = np.random.default_rng(0).normal(0, _DOUBT * signs.std(), (guesses, code.SIGNS))
-    doubts[0] = 0
+    return values, signs
+
+
+def _message(values: NDArray[np.complex128], messages: NDArray[np.uint8]) -> tuple[int | None, float]:
+    """Return the best payload among messages `[n 64]`, and its score with the pilot; None where no check holds."""
+    norm = math.sqrt((np.abs(values) ** 2).sum() + 1e-9)
     best: tuple[int | None, float] = None, -math.inf
-    for doubt in doubts:
-        payload = code.read_message(code.decode(signs + doubt))
-        if payload is None or payload == best[0]:
-            continue
+    for payload in {code.read_message(bits) for bits in messages} - {None}:
         score = float((values * phases(payload).conj()).real.sum()) / norm
         best = max(best, (payload, score), key=lambda one: one[1])
-        if score > _SURE:
-            break
     return best
