@@ -230,7 +230,7 @@ def painted_fps(
         command += ["-o", output]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
     print(" | ".join((done.stdout + done.stderr).splitlines()))
-    return round(json.loads(stats.read_text())["fps"], 2)
+    return round(float(json.loads(stats.read_text())["fps"]), 2)
 
 
 def tell_ratios(found: Mapping[str, list[float]]) -> None:

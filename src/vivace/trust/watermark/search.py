@@ -205,8 +205,8 @@ def _scores(spectrum: NDArray[np.complex64], turn: tuple[int, bool], offsets: in
     pilots = _harmonics(spectrum, turn)[known.is_pilot]
     terms = np.zeros((offsets, offsets), np.complex64)
     terms[known.down[known.is_pilot], known.right[known.is_pilot]] = pilots.conj() * known.pilot
-    scores: NDArray[np.float32] = np.fft.fft2(terms).real / np.float32((np.abs(pilots) ** 2).sum() + 1e-9) ** 0.5
-    return scores
+    norm = math.sqrt((np.abs(pilots) ** 2).sum() + 1e-9)
+    return (np.fft.fft2(terms).real / norm).astype(np.float32, copy=False)
 
 
 def _tile_spectrum(band: Evidence, scale: float) -> NDArray[np.complex64]:
@@ -274,7 +274,9 @@ def _message(values: NDArray[np.complex128], messages: NDArray[np.uint8]) -> tup
     """Return the best payload among messages `[n 64]`, and its score with the pilot; None where no check holds."""
     norm = math.sqrt((np.abs(values) ** 2).sum() + 1e-9)
     best: tuple[int | None, float] = None, -math.inf
-    for payload in {code.read_message(bits) for bits in messages} - {None}:
+    for payload in {code.read_message(bits) for bits in messages}:
+        if payload is None:
+            continue
         score = float((values * phases(payload).conj()).real.sum()) / norm
         best = max(best, (payload, score), key=lambda one: one[1])
     return best
