@@ -28,6 +28,13 @@ OUT_OF_REACH = """(selector) => [...document.querySelectorAll(selector)].filter(
 }).map((node) => node.id || node.textContent)"""
 """Script for the elements that a thumb cannot press at the page's position."""
 
+CUT_FIGURES = """(size) => {
+  const [meter, shown] = ["meter", "m-size"].map((id) => document.getElementById(id));
+  shown.textContent = size;
+  return meter.scrollWidth - meter.clientWidth;
+}"""
+"""Script for the width by which the size and the frames a second are cut off, px."""
+
 TALL_CAMERA = "studio.stage.source(studio.stage.before.srcObject, [9, 16])"
 
 
@@ -39,11 +46,15 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 
 def test_the_longest_words_cut_no_button_off(states: LiveServer, browser: Any) -> None:
     with closing(state_page(browser, states, **DEVICES["phone"])) as studio:
-        for state in ("live", "waiting"):
+        for state in ("live", "waiting", "token"):
             STATES[state](studio)
             for language in LANGUAGES:
                 dress(studio, "dark", language)
-                assert studio.page.evaluate(OUT_OF_REACH, "#end, #card-actions button") == [], (state, language)
+                assert studio.page.evaluate(OUT_OF_REACH, "#end, #card-actions button, #token-form *") == [], (
+                    state,
+                    language,
+                )
+                assert studio.page.evaluate(CUT_FIGURES, "1280 × 720") == 0, (state, language)
                 assert studio.page.evaluate("document.documentElement.scrollWidth") == 390
 
 
