@@ -40,7 +40,7 @@ def test_looks_are_listed_shown_saved_and_mixed(tmp_path: Path, capsys: pytest.C
         (["save", "x.look"], "give words"),
         (["save", "x.look", "--picture", "x.png"], "x.png"),
         (["save", "x.look", "oil", "--share", "2"], "--share is 2"),
-        (["save", "/nowhere/x.look", "oil"], "cannot be written"),
+        (["save", "/nowhere/x.look", "oil"], "there is no folder /nowhere; create it first"),
         (["mix", "x.look", "oil"], "at least two"),
         (["mix", "x.look", "oil", "fog", "--shares", "1"], "--shares is '1'; give 2 numbers"),
     ],

@@ -137,7 +137,9 @@ async def test_a_drained_worker_hands_its_sessions_over_and_may_be_started_anew(
             )
         ).json()
         refused = await asked(cluster, "POST", "/v1/cluster/workers/one/drain", json={"restart": True})
-        assert refused.status_code == 404
+        assert refused.status_code == 409
+        nobody = await asked(cluster, "POST", "/v1/cluster/workers/three/drain", json={})
+        assert nobody.status_code == 404
         assert "1 sessions of one find no other place" in refused.json()["message"]
         await cluster.start("two")
         moved = await asked(cluster, "POST", "/v1/cluster/workers/one/drain", json={"restart": True})

@@ -55,6 +55,9 @@ def test_the_command_fits_a_folder_and_says_what_is_missing(tmp_path: Path, caps
     assert main(["train", "looks", "fit", str(look), str(folder), "--steps", "1", "--title", "stripes"]) == 0
     assert "pictures: 1" in capsys.readouterr().err.replace("\n", " ")
     assert open_look(look).title == "stripes"
+    for place, said in ((tmp_path / "mine.txt", "saved as NAME.look"), (tmp_path / "gone" / "a.look", "no folder")):
+        assert main(["train", "looks", "fit", str(place), str(folder)]) == 2
+        assert said in capsys.readouterr().err.replace("\n", " ")
     (folder / "a.png").unlink()
     with pytest.raises(UsageError, match="there are no pictures to fit a look to"):
         read_pictures([])

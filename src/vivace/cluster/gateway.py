@@ -357,8 +357,8 @@ async def drain(name: str, body: Drain, request: Request) -> Drained:
     gateway = gateway_of(request)
     gateway.access_control.need_operator(request)
     answer = await gateway.directory.drain(name, on=body.on, move=body.move, restart=body.restart)
-    if isinstance(answer, Refusal):
-        raise ApiError(404, "no_worker", answer.message)
+    if isinstance(answer, Refusal):  # its sessions find no other place, or there is none of the name
+        raise ApiError(409 if answer.code == "no_worker" else 404, "no_worker", answer.message)
     return answer
 
 

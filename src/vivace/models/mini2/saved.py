@@ -109,16 +109,27 @@ def look_text(look: Look) -> str:
     return text + "\n"
 
 
+def check_place(path: Path) -> None:
+    """Check that a look can be saved as a file of this name, before it is made.
+
+    Raises:
+        UsageError: the file is not called `NAME.look`, or there is no folder for it.
+    """
+    if path.suffix != SUFFIX:
+        raise UsageError(f"{path}: a look is saved as NAME{SUFFIX}")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}; create it first")
+
+
 def write_look(path: Path, look: Look) -> None:
     """Save a look as a file, in place of one that is there.
 
     Raises:
-        UsageError: the file is not called `NAME.look`.
+        UsageError: the file is not called `NAME.look`, or there is no folder for it.
         ControlError: it has no title, or more parts than a file may hold.
         SinkWriteError: the file cannot be written.
     """
-    if path.suffix != SUFFIX:
-        raise UsageError(f"{path}: a look is saved as NAME{SUFFIX}")
+    check_place(path)
     text = look_text(look)
     try:
         path.write_text(text, encoding="utf-8")

@@ -361,11 +361,12 @@ def fit_(
     pictures
         Pictures, or folders of pictures.
     """
-    from vivace.models.mini2.saved import Look, write_look
+    from vivace.models.mini2.saved import Look, check_place, write_look
     from vivace.train.looks.own import fit_look, read_pictures
 
     if steps < 1:
         raise UsageError("--steps is at least 1")
+    check_place(to)
     found = read_pictures(pictures)
     torch.set_num_threads(1)
     fitted = fit_look(found, steps=steps)
