@@ -105,7 +105,7 @@ def _coloured(rgb: Floats) -> Floats:
     luma = 0.3 * r + 0.59 * g + 0.11 * b
     chroma = rgb.max(axis=-1) - rgb.min(axis=-1)
     blue = np.clip((b - r) * 6, 0, 1) * np.clip((b - g) * 12 + 1, 0, 1) * np.clip(luma * 5 - 0.3, 0, 1)
-    grey = np.clip(2 - chroma * 14, 0, 1) * np.clip(luma * 2.6 - 0.35, 0, 1)
+    grey = np.clip(2 - chroma * 14, 0, 1) * np.clip(luma * 4 - 0.4, 0, 1)
     glow = np.clip((r - g) * 8 + 0.6, 0, 1) * np.clip((g - b) * 2 + 1, 0, 1) * np.clip(luma * 3 - 1.1, 0, 1) * 0.8
     dusk = np.clip((b - g) * 8, 0, 1) * np.clip(luma * 4 - 0.6, 0, 1)
     return np.asarray(np.maximum.reduce([blue, grey, glow, dusk]), np.float32)

@@ -41,8 +41,8 @@ def export(teachers: Path, *, out: Path = FOLDER) -> None:
 
 
 @app.command
-def sky(data: Path, *, out: Path = FOLDER.parent / "sky.toml") -> None:
-    """Fit the weights that tell a sky from a ceiling to tagged photographs.
+def sky(data: Path, *, out: Path = FOLDER.parent / "sky.toml", masks: Masks = _MASKS) -> None:
+    """Fit the weights that tell a sky from a ceiling to tagged photographs, without those held out.
 
     Parameters
     ----------
@@ -50,10 +50,13 @@ def sky(data: Path, *, out: Path = FOLDER.parent / "sky.toml") -> None:
         Folder with `MANIFEST.csv` (columns split, file, tags) and its photographs.
     out
         Output file; in this installation by default.
+    masks
+        File of hand masks, which says what is held out.
     """
+    from vivace.train.regions.hand import read_hand_frames
     from vivace.train.regions.sky import fit_sky
 
-    found, wrongly = fit_sky(data, out)
+    found, wrongly = fit_sky(data, out, {frame.file for frame in read_hand_frames(masks) if frame.held_out})
     console.print(f"found in {found:.0%} of photographs with a sky, in {wrongly:.0%} of those without")
 
 

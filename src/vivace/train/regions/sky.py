@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Set
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,11 @@ _INDOORS = frozenset("office room portrait webcam face food interior animal plan
 _FOLDS = 5
 
 
-def fit_sky(photographs: Path, out: Path) -> tuple[float, float]:
+def fit_sky(photographs: Path, out: Path, left_out: Set[str] = frozenset()) -> tuple[float, float]:
     """Fit to the photographs of a folder with `MANIFEST.csv` (columns `split`, `file`, `tags`) and write the weights.
 
-    Photographs with tags of both kinds, or of none, are left out; both kinds have the same total weight.
+    Photographs with tags of both kinds, or of none, are left out, as are the files `left_out`; both kinds have the same
+    total weight.
 
     Returns:
         Two shares of photographs that were not fitted to (five folds): of those with a sky, in which it is found, and
@@ -36,7 +38,7 @@ def fit_sky(photographs: Path, out: Path) -> tuple[float, float]:
         for row in csv.DictReader(file):
             tags = set(row["tags"].split(";"))
             outdoors, indoors = bool(tags & _OUTDOORS), bool(tags & _INDOORS)
-            if row["split"] != "photo" or outdoors == indoors:
+            if row["split"] != "photo" or outdoors == indoors or row["file"] in left_out:
                 continue
             found = evidence(Picture.of(np.asarray(Image.open(photographs / row["file"]).convert("RGB"))))
             if found is not None:
