@@ -22,6 +22,7 @@ from vivace.trust.keys import SigningKey, export_authority, open_key
 from vivace.trust.library import PURPOSES
 from vivace.trust.manifest import SourceType
 from vivace.trust.reading import CHARS, MOST, find_credentials
+from vivace.trust.report import CredentialsFound, WatermarkFound
 from vivace.trust.signing import sidecar_of, sign_file
 from vivace.trust.verify import Bounds, verify
 from web_server import served
@@ -183,6 +184,20 @@ def test_a_reader_that_does_not_end_is_ended(tmp_path: Path) -> None:
     report = verify(picture(tmp_path / "out.png"), bounds=Bounds(time_s=0.001))
     assert (report.verdict, report.exit_code) == ("unknown", 3)
     assert "given up" in report.words
+
+
+def test_what_was_found_before_a_reader_was_ended_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marked = WatermarkFound(payload="00000000cafe", seconds=(0, 2), searched_s=3, false_alarm=1e-9)
+    lines = [{"credentials": CredentialsFound().model_dump(mode="json")}, {"watermark": marked.model_dump(mode="json")}]
+    said = "".join(f"{json.dumps(line)}\n" for line in lines) + '{"watermark": {"pay'
+
+    def slow(command: list[str], **_options: object) -> None:
+        raise subprocess.TimeoutExpired(command, 60.0, said.encode())
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    report = verify(picture(tmp_path / "out.png"))
+    assert (report.verdict, report.watermark) == ("repainted", marked)
+    assert any("given up" in note for note in report.notes)
 
 
 def test_a_reader_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from vivace.errors import ControlError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.open import open_sink, open_source
 from vivace.trust.watermark import code
-from vivace.trust.watermark.detect import detect_watermark, search_watermark
+from vivace.trust.watermark.detect import detect_watermark, search_by_second, search_watermark
 from vivace.trust.watermark.embed import WatermarkEmbedder
 from vivace.trust.watermark.search import TOLERATED_FALSE_ALARM, Place, Reading, _counted, _tail
 from vivace.worlds import make_scene
@@ -83,7 +83,8 @@ def test_a_payload_survives_a_file_of_ours_and_is_found_in_its_seconds(
         for index, rgb in enumerate(shown):
             sink.write(frame(rgb, index))
     with open_source(tmp_path / "out.mp4") as source:
-        found = search_watermark(source)
+        *growing, found = search_by_second(source)
+    assert [(each.searched_s, len(each.marked)) for each in growing] == [(1, 1), (2, 1)]
     assert found.payload == PAYLOAD
     assert [second.second for second in found.marked] == [0, 2]
     assert found.searched_s == 3

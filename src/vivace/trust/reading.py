@@ -2,7 +2,8 @@
 
     python -m vivace.trust.reading FILE [PEM]
 
-Each part of what is found is a line of JSON, `{"credentials": …}`, as soon as it is known.
+Each part of what is found is a line of JSON, `{"credentials": …}`, as soon as it is known; a later one of the same part
+replaces it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from vivace.trust.library import context
 from vivace.trust.manifest import GENERATIVE
 from vivace.trust.report import Action, CredentialsFound, CredentialsState, Ingredient, LabelFound, WatermarkFound
 from vivace.trust.signing import sidecar_of
-from vivace.trust.watermark.detect import search_watermark
+from vivace.trust.watermark.detect import search_by_second
 
 MEMORY_BYTES = 3 * 2**30
 """Memory limit of reading."""
@@ -65,19 +66,26 @@ def find_label(path: Path) -> LabelFound:
     return LabelFound(places=tuple(places))
 
 
-def find_watermark(path: Path) -> tuple[WatermarkFound, list[str]]:
-    """Return what is found in the pictures of a file, and notes for people where they cannot be seen."""
+def find_watermark(path: Path) -> Iterator[tuple[WatermarkFound, list[str]]]:
+    """Yield what is found in the pictures of a file, as often as there is more of it, and notes on what went wrong."""
+    found = WatermarkFound()
     try:
         with open_source(path) as source:
-            found = search_watermark(source, limit_s=SECONDS)
+            for each in search_by_second(source, limit_s=SECONDS):
+                found = WatermarkFound(
+                    payload="" if each.payload is None else f"{each.payload:012x}",
+                    seconds=tuple(second.second for second in each.marked),
+                    searched_s=each.searched_s,
+                    together=each.together,
+                    false_alarm=each.false_alarm,
+                )
+                if found.seconds:
+                    yield found, []
     except VivaceError as error:
-        return WatermarkFound(), [_clean(f"no watermark was looked for: {error}".replace(str(path), path.name))]
-    payload = "" if found.payload is None else f"{found.payload:012x}"
-    seconds = tuple(each.second for each in found.marked)
-    alarm = found.false_alarm
-    return WatermarkFound(
-        payload=payload, seconds=seconds, searched_s=found.searched_s, together=found.together, false_alarm=alarm
-    ), []
+        which = "further " if found.searched_s else ""
+        yield found, [_clean(f"no {which}watermark was looked for: {error}".replace(str(path), path.name))]
+    else:
+        yield found, []
 
 
 def _found(document: Mapping[str, Any], *, beside: bool) -> CredentialsFound:
@@ -201,8 +209,8 @@ def main(arguments: list[str]) -> None:
     trusted = Path(arguments[1]).read_bytes() if len(arguments) > 1 else b""
     print(json.dumps({"credentials": find_credentials(path, trusted).model_dump(mode="json")}), flush=True)
     print(json.dumps({"label": find_label(path).model_dump(mode="json")}), flush=True)
-    watermark, notes = find_watermark(path)
-    print(json.dumps({"watermark": watermark.model_dump(mode="json"), "notes": notes}), flush=True)
+    for watermark, notes in find_watermark(path):
+        print(json.dumps({"watermark": watermark.model_dump(mode="json"), "notes": notes}), flush=True)
 
 
 if __name__ == "__main__":

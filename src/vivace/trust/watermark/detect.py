@@ -103,9 +103,16 @@ class WatermarkSearch:
 
 
 def search_watermark(frames: Iterable[Frame], *, limit_s: int = 10) -> WatermarkSearch:
-    """Return in which of the first seconds the watermark is found, each looked at by itself, or all together.
+    """Return in which of the first seconds the watermark is found, see `search_by_second`."""
+    *_, last = WatermarkSearch((), 0), *search_by_second(frames, limit_s=limit_s)
+    return last
 
-    The pattern stands still while a picture moves: what is too faint in each second may be read in their sum.
+
+def search_by_second(frames: Iterable[Frame], *, limit_s: int = 10) -> Iterator[WatermarkSearch]:
+    """Yield, after each second, in which of those so far the watermark is found.
+
+    Each is looked at by itself; where none is read, at the end all of them together: the pattern stands still while a
+    picture moves, and what is too faint in each second may be read in their sum.
 
     Args:
         frames: of a video or a single picture, in the order of their presentation.
@@ -129,12 +136,12 @@ def search_watermark(frames: Iterable[Frame], *, limit_s: int = 10) -> Watermark
         if reading.false_alarm * searches < TOLERATED_FALSE_ALARM:
             place = reading.place
             marked.append(MarkedSecond(second, reading.payload, reading.false_alarm * searches))
+        yield WatermarkSearch(tuple(marked), len(seconds))
     if len(seconds) > 1 and not any(second.payload is not None for second in marked):
         reading = whole.read(place)
         if reading.false_alarm * searches < TOLERATED_FALSE_ALARM and reading.payload is not None:
             every = (MarkedSecond(second, reading.payload, reading.false_alarm * searches) for second in seconds)
-            return WatermarkSearch(tuple(every), len(seconds), together=True)
-    return WatermarkSearch(tuple(marked), len(seconds))
+            yield WatermarkSearch(tuple(every), len(seconds), together=True)
 
 
 def _spread(frames: Iterable[Frame]) -> Iterator[Frame]:
