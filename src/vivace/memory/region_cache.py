@@ -87,7 +87,7 @@ class ChangeDetector:
         grid = np.zeros((down * side, right * side), np.uint8)
         grid[: cells.shape[0], : cells.shape[1]] = cells
         largest = grid.reshape(down, side, right, side).max((1, 3))
-        return largest / np.float32(LEAST_CHANGE + NOISE_FACTOR * self._noise)
+        return np.asarray(largest / (LEAST_CHANGE + NOISE_FACTOR * self._noise), np.float32)
 
     def computed(self, rgb: NDArray[np.uint8], tiles: NDArray[np.intp] | None = None) -> None:
         """Note that tiles, or all of them, were computed from a picture."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.memory.region_cache import NUMBER_STEP, ChangeDetector, TilePlan
+from vivace.memory.region_cache import ChangeDetector, TilePlan
 from vivace.models.mini2.blocks import BlockBuffer
 from vivace.models.mini2.config import PICTURE_CHANNELS, TOKEN_PX, Mini2Config
 from vivace.models.mini2.tiles import GRIDS, TileMemory, Tiles
@@ -48,8 +48,8 @@ class TileCache:
         self._plan.forget()
 
     def prepare(self, blocks: BlockBuffer, conditions: Arrays) -> None:
-        """Have the graph compiled, and its weights brought into order, by a step that nothing is kept of."""
-        self._function.run({**conditions, **self._memory.inputs(np.arange(min(NUMBER_STEP, self.count)), blocks.array)})
+        """Run once on all tiles and keep nothing: the first run compiles, and takes twice the time of later ones."""
+        self._function.run({**conditions, **self._memory.inputs(np.arange(self.count), blocks.array)})
 
     def choose(self, rgb: NDArray[np.uint8], conditions: Mapping[str, NDArray[np.generic]]) -> Tiles | None:
         """Return the tiles to be computed of a picture `[h w 3]`; None is all of it, by the network itself.
