@@ -31,6 +31,7 @@ from vivace.errors import (
     VivaceError,
 )
 from vivace.messages import Controls
+from vivace.models.base import StepResult
 from vivace.serve.auth import make_secret
 from vivace.serve.control import FLOOD_S, ControlLimits, Conversation, Rate
 from vivace.serve.recording import RecordingStore
@@ -135,6 +136,24 @@ def test_of_a_prompt_that_refers_to_one_before_it_all_hear_the_whole_one() -> No
                 assert first.hear("ack")["prompt"] == whole
                 assert second.hear("changed")["controls"] == {"prompt": told}
         assert server.manager.get(session["id"]).record.controls.prompt == "blue"
+
+
+class Looking(FakeModel):
+    def result(self, rgb: np.ndarray) -> StepResult:
+        return StepResult(rgb, absent=("hair",))
+
+
+def test_places_that_are_not_in_the_picture_are_told_with_the_statistics() -> None:
+    with running(settings_for(slots=1), model=Looking()) as server:
+        session = server.open(controls={"prompt": "red"})
+        with channel(server, session) as control:
+            assert control.hear("stats")["absent"] == []
+            for _ in range(100):  # until a frame is painted
+                push(server, session)
+                if control.hear("stats")["absent"] == ["hair"]:
+                    break
+            else:
+                pytest.fail("it was not told")
 
 
 def data_url(picture: Image.Image) -> str:
