@@ -24,6 +24,7 @@ app = App(
     help_epilogue="",
 )
 app.command("vivace.train.classifier.commands:app", name="classifier")
+app.command("vivace.train.keyframes.commands:app", name="keyframes")
 app.command("vivace.train.looks.commands:app", name="looks")
 app.command("vivace.train.lora.commands:app", name="lora")
 app.command("vivace.train.regions.commands:app", name="regions")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vivace.errors import UsageError
 from vivace.models import describe, load_model
-from vivace.models.edits.model import EditingModel
+from vivace.models.keyframes.model import KeyframeModel
 from vivace.models.mini.model import MiniModel
 from vivace.models.mini.styles import STYLE_COUNT, STYLE_KEYS
 from vivace.models.mini2.model import Mini2Model
@@ -27,8 +27,8 @@ def embedded_painter(name: str, threads: int | None = None) -> MiniModel | Mini2
     """
     if (family := describe(name).family) not in EMBEDDED:
         raise UsageError(f"{name} is of the family {family}; the embedded models are {' and '.join(EMBEDDED)}")
-    model = cast("EditingModel[Any]", load_model(name, threads=threads))
-    return cast("MiniModel | Mini2Model", model.painter)
+    model = cast("KeyframeModel[Any]", load_model(name, threads=threads))
+    return cast("MiniModel | Mini2Model", model.painter.painter)
 
 
 def shipped_painter(threads: int | None = None) -> MiniModel:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -49,6 +49,42 @@ TRAINED = "trained_"
 CROP_EVERY = 3
 """Interval of batches of crops. The others are whole pictures: neural teachers normalise by statistics of the whole
 picture, so that a crop does not determine its colours."""
+
+
+class Schedule(Protocol):
+    """Settings of a run that its learning rate follows and its log records."""
+
+    @property
+    def out(self) -> Path:
+        """Folder of the run."""
+
+    @property
+    def steps(self) -> int | None:
+        """Last step."""
+
+    @property
+    def cool_down(self) -> int:
+        """Steps before the last in which the learning rate falls."""
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of frames per step."""
+
+    @property
+    def crop(self) -> int:
+        """Side of a crop, px."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate after the warm-up."""
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps in which it rises."""
+
+    @property
+    def ema(self) -> float:
+        """Decay of the moving average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +251,7 @@ def fit(cfg: FitConfig, rank: int = 0, world: int = 1) -> None:
         save(cfg.out / "checkpoint.pt", student, optimiser, ema, progress, rng)
 
 
-def learning_rate(cfg: FitConfig, step: int) -> float:
+def learning_rate(cfg: Schedule, step: int) -> float:
     """Return the learning rate of a step: warm-up, flat, and, if the end is known, a fall to a hundredth."""
     falling = (cfg.steps - step) / cfg.cool_down if cfg.steps is not None and cfg.cool_down else 1.0
     return cfg.learning_rate * min(1.0, (step + 1) / cfg.warmup_steps, max(0.01, falling))
@@ -318,7 +354,7 @@ def log_line(path: Path, progress: Progress, running: dict[str, float], speed: f
     print(f"step {row['step']}, {row['pictures']} pictures, loss {row['loss']:.4f}, {speed:.1f}/s", file=sys.stderr)
 
 
-def log_segment(cfg: FitConfig, progress: Progress, world: int) -> None:
+def log_segment(cfg: Schedule, progress: Progress, world: int) -> None:
     """Append a row on this start of the run: commit, step, settings, machine."""
     row = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,0 +1,272 @@
+"""Following a key frame through one stream's pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.models.keyframes.config import EDIT, INPUT_CHANNELS, KEY, NOW, PAST, TOKEN_PX, TRUST
+from vivace.models.keyframes.load import Networks
+from vivace.models.keyframes.motion import Motion, after, carry, find, grey, search, still, trust
+from vivace.models.mini2.blocks import to_picture
+from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS
+
+Rgb = NDArray[np.uint8]
+Size = tuple[int, int]
+MAX_AREA_PX = 512 * 512
+"""Area up to which the network works at the picture's own size; larger ones get its change enlarged."""
+MOTION_PX = 256
+"""Longer side of the pictures in which motion is found, px."""
+AFRESH = 0.1
+"""Gain in trust from which motion that was searched for afresh replaces the followed one."""
+ALIKE_TRUST = 0.4
+"""Mean trust in the motion from the key frame from which a picture is of its scene: it was 0.48 and more within six
+scenes of video, and 0.35 and less between them."""
+UNLIKE_TRUST, UNLIKE_FRAMES = 0.05, 24
+"""Mean trust below which a picture that is followed is unlike the key frame, and frames in which it must be so until it
+is given up, and until a note says so."""
+UNLIKE_NOTE = "the picture no longer resembles the key frame; give another one, edited from a frame of now"
+UNCHANGED = 3
+"""Largest change of a block's px, levels, that counts as none: the source's bytes stay."""
+
+
+def working_size(size: Size) -> Size:
+    """Return the size `(width, height)` at which the network works, multiples of a token."""
+    scale = min(1.0, (MAX_AREA_PX / (size[0] * size[1])) ** 0.5)
+    width, height = (max(1, round(side * scale / TOKEN_PX)) * TOKEN_PX for side in size)
+    return width, height
+
+
+def motion_size(size: Size) -> Size:
+    """Return the size `(width, height)` at which motion is found."""
+    scale = min(1.0, MOTION_PX / max(size))
+    width, height = (max(32, round(side * scale)) for side in size)
+    return width, height
+
+
+def resized(picture: Rgb, size: Size) -> Rgb:
+    """Return a picture at `(width, height)` px."""
+    if (picture.shape[1], picture.shape[0]) == size:
+        return picture
+    smaller = picture.shape[1] > size[0]
+    return np.asarray(
+        cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR), np.uint8
+    )
+
+
+class KeyFrame:
+    """A key frame as the network remembers it, at one working size."""
+
+    def __init__(self, networks: Networks, key: Rgb, edit: Rgb, size: Size) -> None:
+        """Read a key frame and its edit, `uint8 [h w 3]` of the stream's size `(width, height)`."""
+        self.key, self.edit = (resized(picture, working_size(size)) for picture in (key, edit))
+        self.small = resized(self.key, motion_size(size))
+        pair = np.concatenate([to_blocks(self.key), to_blocks(self.edit)], -1)[None]
+        found = networks.remember.executor({"pair": pair}).run()
+        self.keys, self.values = (np.array(found[name], np.float32) for name in ("keys", "values"))
+
+
+def to_blocks(picture: Rgb) -> Rgb:
+    """Return a picture `[h w 3]` in blocks `[h/4 w/4 48]`, in the order row, column, colour."""
+    h, w = picture.shape[0] // BLOCK_PX, picture.shape[1] // BLOCK_PX
+    grid = picture.reshape(h, BLOCK_PX, w, BLOCK_PX, 3)
+    return np.ascontiguousarray(grid.transpose(0, 2, 1, 3, 4)).reshape(h, w, PICTURE_CHANNELS)
+
+
+class Follower:
+    """Follows one key frame through one stream, frame by frame. Deterministic; safe for one thread at a time."""
+
+    def __init__(self, networks: Networks, size: Size) -> None:
+        """Follow in pictures of `(width, height)` px."""
+        self.attends = self.moves = True
+        """Switches of the two ways from the key frame, for ablations."""
+        self._networks, self._size = networks, size
+        self._working, self._small = working_size(size), motion_size(size)
+        self._search = search()
+        width, height = self._working
+        tokens = (1, height // TOKEN_PX, width // TOKEN_PX)
+        self._blocks = np.zeros((1, height // BLOCK_PX, width // BLOCK_PX, INPUT_CHANNELS), np.uint8)
+        self._by_token = {name: np.zeros(tokens, np.float32) for name in ("rows", "columns", "trust")}
+        self._frame: KeyFrame | None = None
+        self._executor: Any = None
+        self._motion: Motion | None = None
+        """Positions of the last picture's px in the key frame, if there was one."""
+        self._before: Rgb | None = None
+        """The last picture, small."""
+        self._past: Rgb | None = None
+        """The last output, at the working size."""
+        self._attached = False
+        """True while the pictures are taken to be of the key frame's scene."""
+        self._unlike = 0
+        """Frames in a row that were too unlike the key frame."""
+
+    def take(self, key: Rgb, edit: Rgb) -> None:
+        """Follow another key frame from now on: what became of `key`, both `uint8 [h w 3]` of the stream's size."""
+        self._frame = KeyFrame(self._networks, key, edit, self._size)
+        inputs: dict[str, NDArray[np.generic]] = {
+            "blocks": self._blocks,
+            **self._by_token,
+            "keys": self._frame.keys,
+            "values": self._frame.values,
+        }
+        self._executor = self._networks.follow.executor(inputs)
+        self._motion = None
+        self._attached, self._unlike = False, 0
+        # The previous output shows the former edit.
+        self._past = None
+
+    @property
+    def note(self) -> str:
+        """Note for people, if the picture has been unlike the key frame for a while."""
+        return UNLIKE_NOTE if self._unlike >= UNLIKE_FRAMES else ""
+
+    def forget(self) -> None:
+        """Forget the frames before, as after a cut; the key frame stays."""
+        self._motion = self._before = self._past = None
+        self._attached, self._unlike = False, 0
+
+    def follow(self, now: Rgb) -> Rgb:
+        """Return the next picture `uint8 [h w 3]` with the edit carried to it; what does not change keeps its bytes."""
+        assert self._frame is not None
+        small = resized(now, self._small)
+        before = self._before
+        step = None if before is None else find(self._search, grey(small), grey(before), None)
+        motion: Motion | None
+        certain: NDArray[np.float32] | None
+        motion, certain = self._located(small, step)
+        self._before = small
+        if not self._resembles(float(certain.mean())):
+            self._past = None
+            return now
+        if not self.moves:
+            motion = certain = None
+        picture = resized(now, self._working)
+        self._blocks[0, :, :, NOW] = to_blocks(picture)
+        self._put(KEY, EDIT, motion, (self._frame.key, self._frame.edit), certain, 0)
+        if step is not None and before is not None and self._past is not None:
+            self._put(PAST, None, step, (self._past,), trust(step, small, before), 1)
+        else:
+            self._put(PAST, None, None, (), None, 1)
+        self._locate_tokens(motion, certain)
+        if not self.attends:
+            self._frame.values[...] = 0
+        painted = to_picture(np.asarray(self._executor.run()["picture"], np.uint8), self._working)
+        self._past = np.ascontiguousarray(painted)
+        return self._changed(now, picture, painted)
+
+    def _located(self, small: Rgb, step: Motion | None) -> tuple[Motion, NDArray[np.float32]]:
+        """Return where the picture's px were in the key frame, and the trust in it."""
+        assert self._frame is not None
+        luma, key = grey(small), grey(self._frame.small)
+        motion = find(self._search, luma, key, None)
+        certain = trust(motion, small, self._frame.small)
+        if self._motion is not None and step is not None:
+            # What was followed reaches far; what is searched for afresh has not drifted. Each px has the better one.
+            followed = find(self._search, luma, key, after(self._motion, step))
+            believed = trust(followed, small, self._frame.small)
+            better = believed + AFRESH >= certain
+            motion = Motion(*(np.where(better, old, new) for old, new in zip(followed, motion, strict=True)))
+            certain = np.where(better, believed, certain)
+        self._motion = motion
+        return motion, certain
+
+    def _resembles(self, certain: float) -> bool:
+        """Return whether the picture is of the key frame's scene, given the mean trust in the motion between them.
+
+        A new scene has to be alike to be taken for it; one that is followed may change much before it is given up.
+        """
+        needed = UNLIKE_TRUST if self._attached else ALIKE_TRUST
+        self._unlike = self._unlike + 1 if certain < needed else 0
+        self._attached = self._unlike < UNLIKE_FRAMES if self._attached else self._unlike == 0
+        return self._attached
+
+    def _put(
+        self,
+        first: slice,
+        second: slice | None,
+        motion: Motion | None,
+        pictures: tuple[Rgb, ...],
+        certain: NDArray[np.float32] | None,
+        number: int,
+    ) -> None:
+        """Write pictures carried along a motion, and the trust in it; without a motion the picture itself."""
+        parts = [part for part in (first, second) if part is not None]
+        channel = self._blocks[0, :, :, TRUST.start + number]
+        if motion is None or certain is None:
+            for part in parts:
+                self._blocks[0, :, :, part] = self._blocks[0, :, :, NOW]
+            channel[...] = 0
+            return
+        width, height = self._working
+        fine = enlarged(motion, self._working)
+        for part, picture in zip(parts, pictures, strict=True):
+            self._blocks[0, :, :, part] = to_blocks(carry(fine, picture))
+        by_block = cv2.resize(certain, (width // BLOCK_PX, height // BLOCK_PX), interpolation=cv2.INTER_AREA)
+        channel[...] = np.round(by_block * 255)
+
+    def _locate_tokens(self, motion: Motion | None, certain: NDArray[np.float32] | None) -> None:
+        """Write the positions of the tokens in the key frame, from its middle."""
+        columns, rows = self._working[0] // TOKEN_PX, self._working[1] // TOKEN_PX
+        if motion is None or certain is None:
+            for field in self._by_token.values():
+                field[...] = 0
+            return
+        for name, values, small, tokens in (
+            ("rows", motion.y, self._small[1], rows),
+            ("columns", motion.x, self._small[0], columns),
+        ):
+            centred = (values - (small - 1) / 2) * (tokens / small)
+            self._by_token[name][0] = cv2.resize(centred, (columns, rows), interpolation=cv2.INTER_AREA)
+        self._by_token["trust"][0] = cv2.resize(certain, (columns, rows), interpolation=cv2.INTER_AREA)
+
+    def _changed(self, now: Rgb, picture: Rgb, painted: Rgb) -> Rgb:
+        """Return the picture with what was painted where it differs, the change enlarged to the picture's size."""
+        change = painted.astype(np.int16) - picture
+        w, h = self._working
+        largest = np.abs(change).reshape(h // BLOCK_PX, BLOCK_PX, w // BLOCK_PX, BLOCK_PX * 3).max((1, 3))
+        touched = cv2.dilate((largest > UNCHANGED).astype(np.uint8), np.ones((3, 3), np.uint8))
+        mask = cv2.resize(touched, self._size, interpolation=cv2.INTER_NEAREST)[..., None] > 0
+        if (now.shape[1], now.shape[0]) == self._working:
+            return np.where(mask, painted, now)
+        larger = cv2.resize(change, self._size, interpolation=cv2.INTER_LINEAR)
+        return np.where(mask, np.clip(now + larger, 0, 255), now).astype(np.uint8)
+
+    def save(self) -> dict[str, NDArray[Any]]:
+        """Return copies of all that the next frame depends on, but for the network's memory of the key frame."""
+        kept: dict[str, NDArray[Any]] = {"counts": np.array([self._attached, self._unlike])}
+        if self._frame is not None:
+            kept |= {"key": self._frame.key.copy(), "edit": self._frame.edit.copy()}
+        if self._motion is not None:
+            kept["motion"] = np.stack(self._motion)
+        kept |= {
+            name: picture.copy()
+            for name, picture in (("before", self._before), ("past", self._past))
+            if picture is not None
+        }
+        return kept
+
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        """Take what `save` returned."""
+        if "key" in kept:
+            self.take(np.asarray(kept["key"]), np.asarray(kept["edit"]))
+        self._motion = Motion(*kept["motion"]) if "motion" in kept else None
+        self._before, self._past = kept.get("before"), kept.get("past")
+        self._attached, self._unlike = bool(kept["counts"][0]), int(kept["counts"][1])
+
+
+def enlarged(motion: Motion, size: Size) -> Motion:
+    """Return a motion field at another size `(width, height)`, px of which its values become, too."""
+    height, width = motion.x.shape
+    if (width, height) == size:
+        return motion
+    rest, at_rest = still(height, width), still(size[1], size[0])
+    across, down = size[0] / width, size[1] / height
+    x, y = (
+        cv2.resize(field - start, size, interpolation=cv2.INTER_LINEAR) * scale
+        for field, start, scale in ((motion.x, rest.x, across), (motion.y, rest.y, down))
+    )
+    return Motion(np.asarray(x + at_rest.x, np.float32), np.asarray(y + at_rest.y, np.float32))

@@ -1,0 +1,49 @@
+"""The network that follows key frames, loaded once a process from the files beside this module."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from vivace.errors import BackendUnavailableError, install_extra
+from vivace.runtime.exported import Network
+from vivace.runtime.exported.files import read_graph
+
+FOLDER = Path(__file__).parent
+FORMAT = "vivace-keyframes-1"
+REMEMBER, FOLLOW = "remember", "follow"
+"""Names of the two graphs' files."""
+
+
+class Networks(NamedTuple):
+    """The graphs of `graph.py`."""
+
+    remember: Network
+    follow: Network
+
+
+_loaded: dict[Path, Networks] = {}
+_lock = threading.Lock()
+
+
+def load(folder: Path = FOLDER, *, threads: int | None = None) -> Networks:
+    """Return the networks of a folder, shared by all streams of the process.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+        BackendUnavailableError: OpenVINO has no CPU device here, or OpenCV, which finds motion, is not installed.
+    """
+    from vivace.runtime.exported.openvino import OpenVinoNetwork
+
+    try:
+        import cv2  # noqa: F401 (the follower needs it at its first frame)
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"key frames follow the picture's motion, which OpenCV finds; {install_extra('keyframes')}"
+        ) from error
+    with _lock:
+        if folder not in _loaded:
+            files = [read_graph(folder, name, FORMAT) for name in (REMEMBER, FOLLOW)]
+            _loaded[folder] = Networks(*(OpenVinoNetwork(f.graph, f.constants, threads=threads) for f in files))
+        return _loaded[folder]
