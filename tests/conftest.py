@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from vivace.models.edits.model import EditingModel
+    from vivace.models.keyframes.model import KeyframeModel
     from vivace.models.mini.model import MiniModel
     from vivace.models.mini.state import MiniState
 
@@ -53,7 +53,7 @@ def one_torch_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def mini() -> EditingModel[MiniState]:
+def mini() -> KeyframeModel[MiniState]:
     """Return the embedded model with its real weights, loaded once, and compiled once for each size."""
     from vivace.models import load_model
 
@@ -61,9 +61,9 @@ def mini() -> EditingModel[MiniState]:
 
 
 @pytest.fixture(scope="session")
-def painter(mini: EditingModel[MiniState]) -> MiniModel:
+def painter(mini: KeyframeModel[MiniState]) -> MiniModel:
     """Return the part of the embedded model that paints whole pictures, by a mixture of styles `[16]`."""
-    return mini.painter
+    return mini.painter.painter
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -299,6 +299,8 @@ class Stats(Table):
     """State of the audio that accompanies the pictures."""
     absent: list[str] = Field(default_factory=list)
     """Places that the prompt changes and that are not in the newest picture, by the names of the control `place`."""
+    note: str = ""
+    """Note of the model for people, as long as something keeps the pictures from being as asked for."""
 
 
 class Picked(Table):

@@ -14,7 +14,7 @@ from rich.console import Console
 from e2e.helpers import size_of
 from vivace.demo import PROMPTS, Programme, SceneReel, report, run_demo
 from vivace.media.open import open_source
-from vivace.models.edits.model import EditingModel
+from vivace.models.keyframes.model import KeyframeModel
 from vivace.models.mini.state import MiniState
 
 pytestmark = pytest.mark.e2e
@@ -57,6 +57,6 @@ def test_a_scene_named_again_goes_on() -> None:
         assert np.array_equal(shown, wanted)
 
 
-def test_every_prompt_of_the_demo_is_understood(mini: EditingModel[MiniState]) -> None:
+def test_every_prompt_of_the_demo_is_understood(mini: KeyframeModel[MiniState]) -> None:
     for prompt in PROMPTS:
         assert mini.encode_prompt(prompt).known, prompt

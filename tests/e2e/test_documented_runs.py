@@ -196,6 +196,11 @@ SLOW = {
     "vivace bench export inputs/ --tasks style": STYLED,
     "vivace run inputs/clips/walkers/ -p 'ink drawing' -o seed1/walkers/style/ink.mp4": STYLED,
     "vivace bench all": f"bench all {QUALITY}",
+    "vivace bench keyframes": "bench keyframes --scenes mover --edits recolour --size 64x64",
+    "vivace run holiday.mp4 --keyframe edited.png -o red.mp4": f"run scene:boat --keyframe painting.jpg {RUN} -o null",
+    "vivace run camera --keyframe edited.png --keyframe-source snapshot.png": (
+        f"run scene:boat --keyframe painting.jpg --keyframe-source photo.jpg {RUN} -o null"
+    ),
     "vivace bench compare A.json B.json": COMPARE,
     "vivace bench compare bench/results/mini-quality.json yours/quality.json": COMPARE,
     "vivace bench selfcheck": f"bench selfcheck {QUALITY}",

@@ -17,7 +17,7 @@ from media.clips import beep, grey, write_clip
 from vivace.cli.outputs import default_file
 from vivace.media.frame import Rgb
 from vivace.media.open import open_source
-from vivace.models.edits.model import EditingModel
+from vivace.models.keyframes.model import KeyframeModel
 from vivace.models.mini import model
 from vivace.models.mini.state import MiniState
 
@@ -168,7 +168,7 @@ def test_frames_that_are_numbered_are_one_video_where_that_is_named(vivace_here:
 
 
 def test_a_photograph_larger_than_the_model_comes_out_smaller_and_that_is_said(
-    vivace_here: Vivace, mini: EditingModel[MiniState], monkeypatch: pytest.MonkeyPatch
+    vivace_here: Vivace, mini: KeyframeModel[MiniState], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = replace(model.SPEC, max_size=(96, 96))
     monkeypatch.setattr(model, "SPEC", small)

@@ -35,8 +35,8 @@ Pictures = Sequence[np.ndarray]
 @pytest.fixture(scope="module")
 def model(mini2_profile: str) -> Mini2Model:
     loaded = load_model(mini2_profile, threads=1)
-    assert isinstance(loaded.painter, Mini2Model)
-    return loaded.painter
+    assert isinstance(loaded.painter.painter, Mini2Model)
+    return loaded.painter.painter
 
 
 def pictures(count: int, size: tuple[int, int] = SIZE, seed: int = 0) -> list[np.ndarray]:

@@ -218,6 +218,35 @@ def bench_app(settings: Settings) -> App:
 
         watermark_command(options, to.out, to.json)
 
+    @bench.command(sort_key=12)
+    def keyframes(
+        *,
+        size: Annotated[str, Parameter(group=PROTOCOL)] = "256x256",
+        scenes: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=(), consume_multiple=True)] = None,
+        edits: Annotated[list[str] | None, Parameter(group=PROTOCOL, negative=(), consume_multiple=True)] = None,
+        seed: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 0,
+        out: Annotated[Path, Parameter(group=OUTPUT)] = Path("vivace-bench/keyframes"),
+    ) -> None:
+        """Measure how an edited key frame is followed through scenes whose edit is known exactly.
+
+        Parameters
+        ----------
+        size
+            Size WxH of the pictures.
+        scenes
+            Only these scenes.
+        edits
+            Only these edits of the scenes: recolour, night, snow, background.
+        seed
+            Of the scenes.
+        out
+            Folder for the figures and the pictures.
+        """
+        from vivace.bench.keyframes.benchmark import keyframes_command
+        from vivace.media.size import parse_size
+
+        keyframes_command(parse_size(size), scenes, edits, out, seed)
+
     @bench.command(sort_key=11)
     def scale(*, how: ScaleFlags | None = None, json: Path | None = None) -> None:
         """Simulate a cluster with the real directory, placement and admission: acceptance, waits, moved sessions.

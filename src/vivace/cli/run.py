@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from vivace.trust.signing import Credentials
 
 
+_PICTURES = ("style_image", "keyframe", "keyframe_source")
+"""Flags that are controls of a model and take a picture."""
 _NOT_OF_THE_LOOK = ("output", "stats", "resume", "live", "threads", "moderation")
 """Flags that may differ when a run goes on."""
 
@@ -70,8 +72,7 @@ class _Run:
         self._loading, self._typed = options.loading.load_options(
             self._model_name, steps=options.steps if self._steps_built_in else None
         )
-        if options.style_image is not None:
-            self._typed["style_image"] = options.style_image
+        self._typed |= {name: given for name in _PICTURES if (given := getattr(options, name)) is not None}
         self._key = options.marking.signing_key(settings)
         self._moderation = options.moderation.moderation(settings)
         self._prompt = options.prompt if options.look is None else saved_look(options.look)
@@ -216,7 +217,7 @@ class _Run:
         given = asdict(self._options)
         given |= given.pop("loading")
         given["marking"] = self._marks.told  # who signs has no part in the pictures
-        given |= {name: _as_it_is(given[name]) for name in ("look", "style_image", "mask") if given[name] is not None}
+        given |= {name: _as_it_is(given[name]) for name in ("look", "mask", *_PICTURES) if given[name] is not None}
         begun = {f"--{name.replace('_', '-')}": value for name, value in given.items() if name not in _NOT_OF_THE_LOOK}
         return Resumable(sink, begun | {"--model": self._model_name, "source": _as_it_is(file)})
 
@@ -304,6 +305,8 @@ class _Run:
             print(summarise(stats, self._sink.frames_written, self._sink.name, elapsed_s))
             if said := not_found(stats):
                 print(said)
+            for told in stats.notes:
+                self._note(told)
             if self._performance is not None and (said := self._performance.summary):
                 print(said)
             for outlet in self._outlets:

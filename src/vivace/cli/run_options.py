@@ -51,6 +51,10 @@ class RunOptions:
     """A saved look, `NAME.look`, in place of a prompt, see `vivace looks`."""
     style_image: Annotated[str | None, Parameter(group=PICTURE)] = None
     """A picture to paint like, a file or an address, with a model that takes one."""
+    keyframe: Annotated[str | None, Parameter(group=PICTURE)] = None
+    """A frame edited in any program, a file or an address: its edit is carried to every frame."""
+    keyframe_source: Annotated[str | None, Parameter(group=PICTURE)] = None
+    """The same frame before its edit; the first one that is painted, if not given."""
     model: Annotated[str | None, Parameter(group=PICTURE)] = None
     """A name from `vivace models list`; the embedded `mini` if not given."""
     size: Annotated[str | None, Parameter(group=PICTURE)] = None

@@ -70,6 +70,7 @@ def session_stats(
         recording=recording,
         sound=sound,
         absent=list(absent),
+        note=account.note,
     )
 
 

@@ -44,6 +44,8 @@ STAGES = ("capture", *PAINTING, "encode")
 """Stages of a run, in order."""
 SERVED_STAGES = ("receive", "wait", *PAINTING, "encode")
 """Stages of a server session, in order."""
+NOTES = 8
+"""Notes of a model that are kept, the latest."""
 WINDOW_S = 3.0
 """Length of the window that `lately` and the rates cover, s."""
 
@@ -207,6 +209,9 @@ class ProcessorObserver:
     def failed(self, error: str) -> None:
         """Record that the model failed on a frame."""
 
+    def noted(self, note: str) -> None:
+        """Record the model's note on its newest frame; empty if there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lately:
@@ -258,6 +263,9 @@ class Account(ProcessorObserver):
         """Sum of `Painting.work` over all painted frames."""
         self._resets: Counter[str] = Counter()
         self._last_error: str | None = None
+        self.note = ""
+        """Model's note on its newest frame."""
+        self._notes: deque[str] = deque(maxlen=NOTES)
         self._stages = {stage: _Times() for stage in stages}
         self._latency, self._presented = _Times(), _Times()
         self._prompt_to_pixel = Histogram()
@@ -409,6 +417,13 @@ class Account(ProcessorObserver):
         with self._lock:
             self._last_error = error
 
+    def noted(self, note: str) -> None:
+        """Record the model's note on its newest frame."""
+        with self._lock:
+            self.note = note
+            if note and note not in self._notes:
+                self._notes.append(note)
+
     # Reading
 
     def lately(self) -> Lately:
@@ -487,6 +502,7 @@ class Account(ProcessorObserver):
                 cuts=self._cuts,
                 resets=dict(self._resets),
                 last_error=self._last_error,
+                notes=tuple(self._notes),
                 prompt=prompt,
                 peak_memory_mib=peak_memory_mib(),
             )

@@ -337,6 +337,7 @@ class Painter:
         self._last_chunk = chunk
         result = self._step_model(chunk)
         denoised_s = self._clock()
+        self._observer.noted(result.note)
         seen = self._inside.leave(result)
         refined_s = self._clock()
         marks = {"denoise": denoised_s, "refine": refined_s}

@@ -54,6 +54,8 @@ class Stats:
     """Memory resets by reason: `cut`, `seed`, `size`, `error`, `resumed`, `input`."""
     last_error: str | None
     """Latest error of the model, if any."""
+    notes: tuple[str, ...]
+    """Notes of the model for people, the latest."""
     prompt: str | None
     peak_memory_mib: float | None
 
@@ -92,6 +94,7 @@ class Stats:
             "cuts": self.cuts,
             "resets": dict(self.resets),
             "last_error": self.last_error,
+            "notes": list(self.notes),
             "prompt": self.prompt,
             "peak_memory_mib": _rounded(self.peak_memory_mib),
         }

@@ -101,7 +101,7 @@ class EditingModel(Generic[State]):
         self._prompts = PromptCache(lambda text: encode(text, painter.encode_prompt))
         self._loaded: set[str] = set()
         """Places that networks were loaded for."""
-        self._nothing = to_plan({}, len(painter.encode_prompt("").embeds))
+        self.nothing = to_plan({}, len(painter.encode_prompt("").embeds))
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the most bytes that a stream of `size = (width, height)` takes: that of one with several looks."""
@@ -161,7 +161,7 @@ class EditingModel(Generic[State]):
 
         if prompt is None and look is None and picture is None and matte == MATTE.default:
             return None
-        plan = self._nothing if prompt is None else prompt.embeds
+        plan = self.nothing if prompt is None else prompt.embeds
         if look is not None:
             plan = with_looks(plan, mixed, look)
         if place != PLACE.default:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vivace.errors import install_extra
 from vivace.models.edits.controls import CONTROLS
 from vivace.models.family import Family
+from vivace.models.keyframes.controls import CONTROLS as KEYFRAME_CONTROLS
 
 FAMILY = Family(
     name="mini",
@@ -12,7 +13,7 @@ FAMILY = Family(
     load="vivace.models.mini.load:load",
     profiles="vivace.models.profiles",
     files="vivace.models.mini",
-    controls=CONTROLS,
+    controls=(*CONTROLS, *KEYFRAME_CONTROLS),
     heavy=False,
     install=install_extra("train"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vivace.checkpoints.profile import Profile, check_conventions
 from vivace.errors import BackendUnavailableError, install_extra
 from vivace.models.edits.model import EditingModel
+from vivace.models.keyframes.model import KeyframeModel
 from vivace.models.loading import LoadOptions
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
 from vivace.models.mini.model import SPEC, MiniModel
@@ -16,7 +17,7 @@ from vivace.models.packaged import check_files, check_options, check_precision
 
 def load(
     profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions
-) -> EditingModel[MiniState]:
+) -> KeyframeModel[MiniState]:
     """Load the embedded model.
 
     Raises:
@@ -41,7 +42,7 @@ def load(
         files = read_files()
         network = OpenVinoNetwork(files.graph, files.constants, threads=threads, f32=options.precision == "f32")
         check_precision(options, network.info)
-        return EditingModel(MiniModel(network, TextEncoder.load()))
+        return KeyframeModel(EditingModel(MiniModel(network, TextEncoder.load())))
     try:
         from vivace.models.mini.checkpoint import load_net
         from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
@@ -50,4 +51,4 @@ def load(
         raise BackendUnavailableError(f"the eager runtime needs {error.name}; {install_extra('train')}") from error
     oracle = EagerNetwork(StepGraph(load_net()), GRAPH_OUTPUTS, threads=threads)
     check_precision(options, oracle.info)
-    return EditingModel(MiniModel(oracle, TextEncoder.load()))
+    return KeyframeModel(EditingModel(MiniModel(oracle, TextEncoder.load())))

@@ -6,6 +6,7 @@ from vivace.errors import install_extra
 from vivace.models.controls import ControlSpec
 from vivace.models.edits.controls import CONTROLS
 from vivace.models.family import Family
+from vivace.models.keyframes.controls import CONTROLS as KEYFRAME_CONTROLS
 
 PICTURE_PX = 256
 """Side at which a picture is read for its style, px."""
@@ -39,7 +40,7 @@ FAMILY = Family(
     load="vivace.models.mini2.load:load",
     profiles="vivace.models.profiles",
     files="vivace.models.mini2",
-    controls=(*OWN_CONTROLS, *CONTROLS),
+    controls=(*OWN_CONTROLS, *CONTROLS, *KEYFRAME_CONTROLS),
     heavy=False,
     install=install_extra("train"),
 )

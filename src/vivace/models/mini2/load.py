@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vivace.checkpoints.profile import Profile, check_conventions
 from vivace.errors import BackendUnavailableError, CheckpointError, install_extra
 from vivace.models.edits.model import EditingModel
+from vivace.models.keyframes.model import KeyframeModel
 from vivace.models.loading import LoadOptions
 from vivace.models.mini2.codes import Codes
 from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, INPUT_CHANNELS, PICTURE_NUMBERS, TOKEN_PX, Mini2Config
@@ -40,7 +41,7 @@ NET = "net."
 
 def load(
     profile: Profile, *, runtime: str | None, threads: int | None, options: LoadOptions
-) -> EditingModel[Mini2State]:
+) -> KeyframeModel[Mini2State]:
     """Load a `mini2` model.
 
     Raises:
@@ -67,7 +68,7 @@ def load(
     else:
         networks = _eager(files, cfg, threads)
     check_precision(options, networks.whole.info)
-    return EditingModel(Mini2Model(networks, codes, PictureReader(folder)))
+    return KeyframeModel(EditingModel(Mini2Model(networks, codes, PictureReader(folder))))
 
 
 def _codes(files: GraphFiles, folder: Path) -> Codes:

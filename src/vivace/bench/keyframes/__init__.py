@@ -1,0 +1,1 @@
+"""Benchmark of key frames: how well an edit of one picture is followed through exact scenes."""

@@ -1,0 +1,184 @@
+"""Following a key frame through scenes whose edited render is exact.
+
+The first picture of a scene and its edited render are the key frame. A later picture is judged by its PSNR to the
+edited render of that moment, inside the edit only, beside what takes no learning: the key frame carried by optical
+flow, straight from the key frame to now and from frame to frame, of which the better counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from vivace.errors import UsageError
+from vivace.models.keyframes.follower import Follower
+from vivace.models.keyframes.load import Networks, load
+from vivace.models.keyframes.motion import Motion, after, carry, find, grey, search
+from vivace.worlds import RAYCAST, load_world, make_scene
+from vivace.worlds.scene import Scene
+
+FPS = 24
+AT = (24, 96)
+"""Frames that are judged."""
+MOMENTS = (*(f"frame {n}" for n in AT), "returned")
+EDITS = ("recolour", "night", "snow", "background")
+"""Edits that are followed: a key frame cannot say what is behind a thing that it removes."""
+CHANGED = 8
+"""Change of a px by the edit, levels, from which it is inside of it."""
+LEAST_PX = 64
+"""Fewest px of an edit that are judged."""
+HIDDEN, BACK = 0.1, 0.5
+"""Shares of the key frame's edited px below which the edit is hidden, and above which it is back."""
+WAYS = ("followed", "attention off", "motion off", "DIS warp", "source")
+Rgb = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Scores of one picture, dB by way; a way that shows nothing of the edit has the source's."""
+
+    scene: str
+    edit: str
+    moment: str
+    """One of `MOMENTS`; `returned` is the first frame in which an edit that was hidden is back."""
+    frame: int
+    psnr_db: Mapping[str, float]
+
+
+@dataclass(slots=True)
+class Report:
+    """All rows, and pictures of some."""
+
+    rows: list[Row] = field(default_factory=list)
+    sheets: list[Rgb] = field(default_factory=list)
+    """Rows of pictures: the key frame, its edit, the source, the exact edit, and each way but the last."""
+
+    def means(self, edits: Sequence[str], moment: str) -> dict[str, float]:
+        """Return the mean of each way, dB, over some edits at a moment; empty where there is none."""
+        rows = [row for row in self.rows if row.edit in edits and row.moment == moment]
+        if not rows:
+            return {}
+        return {way: float(np.mean([row.psnr_db[way] for row in rows])) for way in WAYS}
+
+
+def inside_psnr(picture: Rgb, target: Rgb, source: Rgb) -> float | None:
+    """Return the PSNR of a picture to its target inside the edit, dB; None if the edit is not in the picture."""
+    inside = cv2.absdiff(target, source).max(-1) >= CHANGED
+    if inside.sum() < LEAST_PX:
+        return None
+    error = np.square(picture[inside].astype(np.float32) - target[inside]).mean()
+    return float(10 * np.log10(255**2 / max(float(error), 0.25)))
+
+
+def measure(
+    networks: Networks,
+    size: tuple[int, int],
+    *,
+    scenes: Sequence[str] = RAYCAST,
+    edits: Sequence[str] = EDITS,
+    frames: int = max(AT) + 1,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Report:
+    """Return the scores of the network of some scenes and edits, at `(width, height)` px."""
+    found = Report()
+    for scene in scenes:
+        keys = {one.key for one in load_world(scene).edits}
+        chosen = [edit for edit in edits if edit in keys]
+        if chosen:
+            plain = make_scene(scene, size, seed)
+            sources = [plain.render(n / FPS) for n in range(frames)]
+            for edit in chosen:
+                _follow(found, networks, sources, scene, edit, size, seed)
+                report(f"{scene} {edit}")
+    return found
+
+
+def _follow(
+    found: Report, networks: Networks, sources: list[Rgb], scene: str, edit: str, size: tuple[int, int], seed: int
+) -> None:
+    changed = make_scene(scene, size, seed, edit=edit)
+    key = changed.render(0)
+    moments = {n: f"frame {n}" for n in AT if n < len(sources)}
+    share = [_share(changed, sources, n, key) for n in range(0, len(sources), 4)]
+    hidden = next((i for i, part in enumerate(share) if part < HIDDEN), None)
+    if hidden is not None:
+        back = next((i for i, part in enumerate(share) if i > hidden and part > BACK), None)
+        if back is not None:
+            moments[back * 4] = "returned"
+    followers = {way: Follower(networks, size) for way in WAYS[:3]}
+    for way, follower in followers.items():
+        follower.take(sources[0], key)
+        follower.attends = way != "attention off"
+        follower.moves = way != "motion off"
+    flow = search(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow.setFinestScale(0)
+    chained: Motion | None = None
+    for n, source in enumerate(sources):
+        outputs = {way: follower.follow(source) for way, follower in followers.items()}
+        if n:
+            step = find(flow, grey(source), grey(sources[n - 1]), None)
+            chained = step if chained is None else after(chained, step)
+        if n not in moments:
+            continue
+        target = changed.render(n / FPS)
+        straight = carry(find(flow, grey(source), grey(sources[0]), None), key)
+        warps = [straight] if chained is None else [straight, carry(chained, key)]
+        scores = {way: inside_psnr(picture, target, source) for way, picture in (*outputs.items(), ("source", source))}
+        warped = [inside_psnr(picture, target, source) for picture in warps]
+        if scores["source"] is None:
+            continue
+        best = int(np.argmax([score or 0 for score in warped]))
+        scores["DIS warp"] = warped[best]
+        found.rows.append(Row(scene, edit, moments[n], n, {way: scores[way] or 0.0 for way in WAYS}))
+        found.sheets.append(np.concatenate([sources[0], key, source, target, *outputs.values(), warps[best]], 1))
+
+
+def _share(changed: Scene, sources: list[Rgb], n: int, key: Rgb) -> float:
+    """Return how many px are inside the edit, as a share of those of the key frame."""
+    now = changed.render(n / FPS)
+    areas = [int((cv2.absdiff(a, b).max(-1) >= CHANGED).sum()) for a, b in ((now, sources[n]), (key, sources[0]))]
+    return areas[0] / max(areas[1], 1)
+
+
+def write_sheet(report: Report, path: Path) -> None:
+    """Write the pictures of a report as one."""
+    cv2.imwrite(str(path), cv2.cvtColor(np.concatenate(report.sheets), cv2.COLOR_RGB2BGR))
+
+
+def keyframes_command(
+    size: tuple[int, int], scenes: Sequence[str] | None, edits: Sequence[str] | None, out: Path, seed: int
+) -> None:
+    """Measure, print the means, and write `keyframes.json` and the pictures into a folder.
+
+    Raises:
+        UsageError: a scene or an edit that there is none of.
+    """
+    for name in scenes or ():
+        load_world(name)
+    known = {edit.key for scene in scenes or RAYCAST for edit in load_world(scene).edits}
+    if unknown := sorted({*(edits or ())} - known):
+        raise UsageError(f"no such scene has an edit {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    console = Console(stderr=True)
+    chosen = tuple(edits or EDITS)
+    report = measure(load(), size, scenes=scenes or RAYCAST, edits=chosen, seed=seed, report=console.print)
+    table = Table("edit", "moment", "pictures", *WAYS)
+    for edit in chosen:
+        for moment in MOMENTS:
+            rows = [row for row in report.rows if row.edit == edit and row.moment == moment]
+            if rows:
+                means = report.means([edit], moment)
+                table.add_row(edit, moment, str(len(rows)), *(f"{means[way]:.1f}" for way in WAYS))
+    Console().print(table)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "keyframes.json").write_text(json.dumps([asdict(row) for row in report.rows], indent=1))
+    if report.sheets:
+        write_sheet(report, out / "keyframes.png")

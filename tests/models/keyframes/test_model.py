@@ -1,0 +1,103 @@
+"""Laws of key frames around the embedded model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.keyframes.test_follower import SIZE, painted, scene
+from vivace import Stream
+from vivace.errors import ControlError
+from vivace.models.base import Chunk
+from vivace.models.keyframes.model import note_on
+
+
+def step(model, state, picture: np.ndarray, prompt: str | None = None, **options) -> np.ndarray:
+    given = {
+        name: model.encode_control(name, value) if name == "keyframe" else value for name, value in options.items()
+    }
+    encoded = None if prompt is None else model.encode_prompt(prompt)
+    plan = model.compose(encoded, given)
+    [result] = model.step([state], [Chunk(picture[None], plan, options=given)])
+    if isinstance(result.edited, str):
+        return result.rgb[0] if result.edited == "all" else picture
+    return np.where(result.edited[0][..., None] > 0, result.rgb[0], picture)
+
+
+def test_without_a_key_frame_nothing_differs_from_the_painting_model(mini) -> None:
+    own, inner = mini.open(SIZE), mini.painter.open(SIZE)
+    for shift in (0, 2, 4):
+        led = step(mini, own, scene(shift), "ink")
+        np.testing.assert_array_equal(led, step(mini.painter, inner, scene(shift), "ink"))
+
+
+def test_a_key_frame_needs_no_prompt_and_taking_it_away_leaves_the_source(mini) -> None:
+    state, edit, key = mini.open(SIZE), painted(scene()), scene()
+    led = step(mini, state, scene(), keyframe=edit, keyframe_source=key)
+    assert np.abs(led[40:52, 60:80].astype(int) - scene()[40:52, 60:80]).mean() > 10
+    assert mini.compose(None, {}) is None
+
+
+def test_a_key_frame_is_laid_over_what_the_prompt_paints(mini) -> None:
+    state, plain = mini.open(SIZE), mini.painter.open(SIZE)
+    for _ in range(2):
+        looked = step(mini.painter, plain, scene(), "black and white film noir")
+    led = step(mini, state, scene(), "black and white film noir", keyframe=painted(looked), keyframe_source=looked)
+    np.testing.assert_array_equal(
+        led[80:, :20], step(mini.painter, mini.painter.open(SIZE), scene(), "black and white film noir")[80:, :20]
+    )
+    assert led[44, 60, 0] > led[44, 60, 1] + 20
+
+
+def test_a_saved_stream_goes_on_to_the_byte(mini) -> None:
+    edit, key = painted(scene()), scene()
+    state, other = mini.open(SIZE), mini.open(SIZE)
+    step(mini, state, scene(), "ink", keyframe=edit, keyframe_source=key)
+    mini.restore(other, mini.save(state))
+    for shift in (2, 4):
+        picture = scene(shift)
+        led = step(mini, state, picture, "ink", keyframe=edit, keyframe_source=key)
+        np.testing.assert_array_equal(led, step(mini, other, picture, "ink", keyframe=edit, keyframe_source=key))
+
+
+@pytest.mark.parametrize(
+    ("edit", "key", "note"),
+    [
+        (painted(scene()), scene(), ""),
+        (scene(), scene(), "no edit"),
+        (np.zeros_like(scene()), scene(), "one colour"),
+        (scene(seed=7), scene(), ""),
+        (255 - scene(), scene(), "does not look like"),
+    ],
+)
+def test_what_is_odd_about_a_key_frame_is_said(edit: np.ndarray, key: np.ndarray, note: str) -> None:
+    assert note in note_on(edit, edit, key)
+
+
+def test_a_crop_is_said_and_the_stream_tells_its_notes() -> None:
+    with Stream("mini", size=SIZE) as stream:
+        stream.update(options={"keyframe": scene(size=(96, 96)), "keyframe_source": scene()})
+        for _ in range(2):
+            assert stream.push(scene())
+        [note] = stream.stats().notes
+        assert "96x96" in note or "does not look like" in note
+
+
+@pytest.mark.parametrize("size", [(64, 48), (500, 500), (30, 400)])
+def test_a_key_frame_of_another_size_is_brought_to_the_streams(mini, size: tuple[int, int]) -> None:
+    edit = np.full((size[1], size[0], 3), 90, np.uint8)
+    assert step(mini, mini.open(SIZE), scene(), keyframe=edit).shape == scene().shape
+
+
+def test_a_stream_takes_key_frames_while_it_runs() -> None:
+    with Stream("mini", size=SIZE) as stream:
+        [before] = stream.push(scene())
+        np.testing.assert_array_equal(before.rgb, scene())
+        stream.update(options={"keyframe": painted(scene()), "keyframe_source": scene()})
+        [led] = stream.push(scene())
+        assert (led.rgb != scene()).any()
+        stream.update(options={"keyframe": None, "keyframe_source": None})
+        [after] = stream.push(scene())
+        np.testing.assert_array_equal(after.rgb, scene())
+        with pytest.raises(ControlError, match="keyframe"):
+            stream.update(options={"keyframe": 3})
