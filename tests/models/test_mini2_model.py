@@ -340,6 +340,14 @@ def test_a_look_of_its_own_is_painted_at_a_place_and_the_rest_stays(editing: Edi
     assert not isinstance(result.edited, str)
     assert (result.edited[0][~PLACES["person"]] == 0).all()
     assert (result.edited[0][PLACES["person"]] == 255).all()
+    assert result.work == 1.0
+
+
+def test_a_look_at_a_place_is_painted_where_the_picture_changes(editing: EditingModel[Mini2State]) -> None:
+    state = editing.open((256, 256))
+    still = Chunk(pictures(1, (256, 256))[0][None], editing.encode_prompt("me in charcoal").embeds)
+    works = [editing.step([state], [still])[0].work for _ in range(8)]
+    assert works == [1.0] * 4 + [8 / 64] * 4
 
 
 def test_a_style_picture_is_mixed_into_looks_where_they_are(

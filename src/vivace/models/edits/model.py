@@ -220,7 +220,7 @@ class _Edit(Generic[State]):
         picture = self._source
         for edit in (self._without_what_is_gone, self._tinted, self._blurred, self._filled, self._with_users_picture):
             picture = edit(picture)
-        picture, painted = self._painted(picture)
+        picture, work = self._painted(picture)
         alpha = self._alpha()
         if alpha is not None:
             picture = paint.over(Image.new("RGB", self._size), picture, alpha)
@@ -230,7 +230,7 @@ class _Edit(Generic[State]):
             np.array(picture)[None],
             # The picture is blended already: where anything was done all of it counts, elsewhere the source stays.
             "all" if edited is None else edited,
-            None if painted else 0.0,
+            work,
             None if alpha is None else alpha[None],
             tuple(sorted(self._absent)),
         )
@@ -284,14 +284,15 @@ class _Edit(Generic[State]):
             picture = self._lay(picture, self._state.users_picture(given), self._mark(layer), layer.weight)
         return picture
 
-    def _painted(self, picture: Image.Image) -> tuple[Image.Image, bool]:
-        """Return the picture with every look where it belongs, and True if one was painted, which takes its time."""
+    def _painted(self, picture: Image.Image) -> tuple[Image.Image, float]:
+        """Return the picture with every look where it belongs, and the share of its full work that a painter did."""
         masks = [(look, faded(self._mark(look), look.weight, self._size)) for look in self._layers.looks]
         seen = [(look, mask) for look, mask in masks if mask is None or mask.any()]
         chunk = replace(self._chunk, rgb=np.asarray(picture)[None])
         made = self._state.painters.paint([look for look, _ in seen], chunk)
         layers = [(Image.fromarray(each.rgb[0]), mask) for each, (_, mask) in zip(made, seen, strict=True)]
-        return paint.laid(picture, layers), bool(seen)
+        works = [self._chunk.effort if each.work is None else each.work for each in made]
+        return paint.laid(picture, layers), sum(works) / max(len(works), 1)
 
     def _alpha(self) -> Mask | None:
         """Return where the output is opaque; None is everywhere."""
