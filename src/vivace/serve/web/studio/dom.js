@@ -25,6 +25,9 @@ export function icon(name) {
   return svg;
 }
 
+/** Return the nodes of a text in which commands stand between backticks. */
+export const prose = (text) => text.split("`").map((part, at) => (at % 2 ? el("code", {}, part) : part));
+
 // A browser that refuses storage remembers nothing.
 const remembering = (storage) => ({
   get(key, otherwise) {
@@ -50,7 +53,7 @@ export const tabMemory = remembering(() => sessionStorage);
 
 /** Show a short message over the picture. Bad ones stay longer. */
 export function toast(text, { bad = false, link = null, seconds = bad ? 8 : 4 } = {}) {
-  const node = el("div", { class: bad ? "toast bad" : "toast" }, el("span", {}, text), link);
+  const node = el("div", { class: bad ? "toast bad" : "toast" }, el("span", {}, ...prose(text)), link);
   $("toasts").append(node);
   while ($("toasts").children.length > 3) $("toasts").firstChild.remove();
   setTimeout(() => node.remove(), seconds * 1000);

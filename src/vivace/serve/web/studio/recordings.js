@@ -1,5 +1,5 @@
 /** The list of recordings: named, played, downloaded, deleted, whatever ended them. */
-import { $, download, el, toast } from "./dom.js";
+import { $, download, el, prose, toast } from "./dom.js";
 import { T } from "./language.js";
 import { said } from "./words.js";
 
@@ -42,7 +42,7 @@ export class Recordings {
     $("recordings").replaceChildren(...recordings.map((each) => this.#item(each)));
     $("recordings-state").textContent = recordings.length || "";
     const some = `${this.#all ? T.recordings.all : T.recordings.mine} ${this.#labelled ? "" : T.recordings.unlabelled}`.trim();
-    $("recordings-hint").textContent = this.recording ? (recordings.length ? some : T.recordings.none) : T.recordings.off;
+    $("recordings-hint").replaceChildren(...prose(this.recording ? (recordings.length ? some : T.recordings.none) : T.recordings.off));
   }
 
   #item({ name, title, url, bytes, began_s: beganS, modified_s: modifiedS, writing }) {

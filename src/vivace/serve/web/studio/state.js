@@ -1,5 +1,5 @@
 /** In which state the page is: as its status and title, and on a card over the picture, with what may be done. */
-import { $, el, icon } from "./dom.js";
+import { $, el, icon, prose } from "./dom.js";
 import { T } from "./language.js";
 import { SOURCES } from "./sources.js";
 
@@ -49,7 +49,7 @@ export class StateView {
     if (!words) return null;
     $("card-figure").textContent = words.figure ?? "";
     $("card-title").textContent = words.title;
-    $("card-text").textContent = words.text;
+    $("card-text").replaceChildren(...prose(words.text));
     $("token-form").hidden = !words.token;
     $("tiles").replaceChildren(...(words.tiles ? SOURCES.map((kind) => el("button", { type: "button", onclick: () => this.#use(kind) }, icon(kind), el("span", {}, T.sources[kind].title), el("small", {}, T.sources[kind].hint))) : []));
     const actions = { ...this.#actions, retry: again ?? this.#actions.retry };
