@@ -118,14 +118,6 @@ def test_a_prompt_that_refers_to_the_one_before_becomes_the_whole_one_in_the_fie
     assert remembered(live)[0] == SEPIA
 
 
-def test_what_is_asked_for_and_not_in_the_picture_is_said(live: Studio) -> None:
-    live.paint("make my shirt red")
-    said = "document.getElementById('prompt-said').textContent"
-    live.wait_until(f"{said} === 'The clothes in red. Not in the picture now: the clothes.'")
-    live.paint(SEPIA)
-    live.wait_until(f"/^Painting as [^.]*[.]$/.test({said})")
-
-
 def test_tools_that_hide_take_no_tap_and_a_key_brings_them_back(live: Studio) -> None:
     page = live.page
     page.evaluate("record.addEventListener('click', () => { window.pressed = (window.pressed ?? 0) + 1; }, true)")

@@ -48,14 +48,17 @@ def test_a_refusal_is_one_short_sentence_and_buttons(live: Studio, prompt: str, 
     assert len(said) < 120
 
 
-def test_an_edit_is_said_as_it_was_understood(live: Studio) -> None:
+def test_an_edit_is_said_as_it_was_understood_and_what_of_it_is_not_in_the_picture(live: Studio) -> None:
     # the first prompt about a place has networks loaded, for which a busy machine takes longer than a page waits
     live.wait_until("studio.session.update({ prompt: 'make my shirt blue' }).then(() => true, () => false)")
     live.paint("make my shirt red")
-    live.wait_until("document.querySelector('#prompt-said:not(.bad)')?.textContent.startsWith('The clothes in red')")
+    said = "document.querySelector('#prompt-said:not(.bad)')?.textContent"
+    live.wait_until(f"{said} === 'The clothes in red. Not in the picture now: the clothes.'")
     live.paint("undo")
-    live.wait_until("document.querySelector('#prompt-said.bad')?.textContent.includes('what is to be seen now')")
+    live.wait_until(f"{said}?.startsWith('The clothes in blue.')")
+    assert live.page.input_value("#prompt") == "make my shirt blue"
     live.paint(BLUEPRINT)
+    live.wait_until(f"{said} === 'Painting as blueprint.'")
 
 
 def test_what_is_not_painted_is_said_in_the_pages_words(live: Studio) -> None:
