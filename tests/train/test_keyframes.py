@@ -92,7 +92,7 @@ def test_a_few_steps_beat_the_beginning(pool: Pool) -> None:
     for _ in range(8):
         loss().backward()
         optimiser.step(1e-3)
-    assert float(loss().detach()) < 0.9 * first
+    assert float(loss().detach()) < 0.98 * first
 
 
 def test_a_run_resumes_and_its_files_follow_a_key_frame(

@@ -51,6 +51,8 @@ class Row:
     """One of `MOMENTS`; `returned` is the first frame in which an edit that was hidden is back."""
     frame: int
     psnr_db: Mapping[str, float]
+    whole_db: Mapping[str, float]
+    """PSNR of all of the picture: an edit that is smeared over its surroundings is seen here."""
 
 
 @dataclass(slots=True)
@@ -61,19 +63,13 @@ class Report:
     sheets: list[Rgb] = field(default_factory=list)
     """Rows of pictures: the key frame, its edit, the source, the exact edit, and each way but the last."""
 
-    def means(self, edits: Sequence[str], moment: str) -> dict[str, float]:
-        """Return the mean of each way, dB, over some edits at a moment; empty where there is none."""
-        rows = [row for row in self.rows if row.edit in edits and row.moment == moment]
-        if not rows:
-            return {}
-        return {way: float(np.mean([row.psnr_db[way] for row in rows])) for way in WAYS}
+    def of(self, edit: str, moment: str) -> list[Row]:
+        """Return the rows of an edit at a moment."""
+        return [row for row in self.rows if row.edit == edit and row.moment == moment]
 
 
-def inside_psnr(picture: Rgb, target: Rgb, source: Rgb) -> float | None:
-    """Return the PSNR of a picture to its target inside the edit, dB; None if the edit is not in the picture."""
-    inside = cv2.absdiff(target, source).max(-1) >= CHANGED
-    if inside.sum() < LEAST_PX:
-        return None
+def psnr(picture: Rgb, target: Rgb, inside: NDArray[np.bool_]) -> float:
+    """Return the PSNR of a picture to its target on some px `[h w]`, dB; at most 54, half a level of error."""
     error = np.square(picture[inside].astype(np.float32) - target[inside]).mean()
     return float(10 * np.log10(255**2 / max(float(error), 0.25)))
 
@@ -119,7 +115,7 @@ def _follow(
         follower.take(sources[0], key)
         follower.attends = way != "attention off"
         follower.moves = way != "motion off"
-    flow = search(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = search()
     flow.setFinestScale(0)
     chained: Motion | None = None
     for n, source in enumerate(sources):
@@ -132,14 +128,14 @@ def _follow(
         target = changed.render(n / FPS)
         straight = carry(find(flow, grey(source), grey(sources[0]), None), key)
         warps = [straight] if chained is None else [straight, carry(chained, key)]
-        scores = {way: inside_psnr(picture, target, source) for way, picture in (*outputs.items(), ("source", source))}
-        warped = [inside_psnr(picture, target, source) for picture in warps]
-        if scores["source"] is None:
+        inside = cv2.absdiff(target, source).max(-1) >= CHANGED
+        if inside.sum() < LEAST_PX:
             continue
-        best = int(np.argmax([score or 0 for score in warped]))
-        scores["DIS warp"] = warped[best]
-        found.rows.append(Row(scene, edit, moments[n], n, {way: scores[way] or 0.0 for way in WAYS}))
-        found.sheets.append(np.concatenate([sources[0], key, source, target, *outputs.values(), warps[best]], 1))
+        warped = max(warps, key=lambda picture: psnr(picture, target, inside))
+        shown = dict(zip(WAYS, (*outputs.values(), warped, source), strict=True))
+        by_area = ({way: psnr(p, target, area) for way, p in shown.items()} for area in (inside, inside | True))
+        found.rows.append(Row(scene, edit, moments[n], n, *by_area))
+        found.sheets.append(np.concatenate([sources[0], key, source, target, *outputs.values(), warped], 1))
 
 
 def _share(changed: Scene, sources: list[Rgb], n: int, key: Rgb) -> float:
@@ -170,13 +166,13 @@ def keyframes_command(
     console = Console(stderr=True)
     chosen = tuple(edits or EDITS)
     report = measure(load(), size, scenes=scenes or RAYCAST, edits=chosen, seed=seed, report=console.print)
-    table = Table("edit", "moment", "pictures", *WAYS)
+    table = Table("edit", "moment", "pictures", *WAYS, title="PSNR to the exact edit, dB: inside the edit / in all")
     for edit in chosen:
         for moment in MOMENTS:
-            rows = [row for row in report.rows if row.edit == edit and row.moment == moment]
-            if rows:
-                means = report.means([edit], moment)
-                table.add_row(edit, moment, str(len(rows)), *(f"{means[way]:.1f}" for way in WAYS))
+            if rows := report.of(edit, moment):
+                areas = [row.psnr_db for row in rows], [row.whole_db for row in rows]
+                cells = (" / ".join(f"{np.mean([each[way] for each in area]):.1f}" for area in areas) for way in WAYS)
+                table.add_row(edit, moment, str(len(rows)), *cells)
     Console().print(table)
     out.mkdir(parents=True, exist_ok=True)
     (out / "keyframes.json").write_text(json.dumps([asdict(row) for row in report.rows], indent=1))

@@ -34,9 +34,9 @@ def grey(rgb: Rgb) -> Luma:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def search(preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST) -> cv2.DISOpticalFlow:
+def search() -> cv2.DISOpticalFlow:
     """Return a motion search (dense inverse search, Kroeger et al., 2016)."""
-    return cv2.DISOpticalFlow.create(preset)
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
 
 def find(found: cv2.DISOpticalFlow, now: Luma, before: Luma, near: Motion | None) -> Motion:

@@ -35,7 +35,7 @@ def inside_psnr(picture: NDArray[np.uint8], target: NDArray[np.uint8], source: N
 @torch.no_grad()
 def measure(net: KeyframeNet, pool: Pool, *, side: int = 256, count: int = 24) -> dict[str, dict[str, float]]:
     """Return the mean PSNR inside the edit, dB, by kind of edit and way, of `count` examples of each kind."""
-    flow = search(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = search()
     table: dict[str, dict[str, float]] = {}
     for kind in SHARES:
         rng = np.random.default_rng(7)
