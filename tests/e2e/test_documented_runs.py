@@ -197,6 +197,9 @@ SLOW = {
     "vivace run inputs/clips/walkers/ -p 'ink drawing' -o seed1/walkers/style/ink.mp4": STYLED,
     "vivace bench all": f"bench all {QUALITY}",
     "vivace bench keyframes": "bench keyframes --scenes mover --edits recolour --size 64x64",
+    "vivace bench keyframes --scenes columns walkers mover chase --edits recolour": (
+        "bench keyframes --scenes mover --edits recolour --size 64x64"
+    ),
     "vivace run holiday.mp4 --keyframe edited.png -o red.mp4": f"run scene:boat --keyframe painting.jpg {RUN} -o null",
     "vivace run camera --keyframe edited.png --keyframe-source snapshot.png": (
         f"run scene:boat --keyframe painting.jpg --keyframe-source photo.jpg {RUN} -o null"
