@@ -162,7 +162,7 @@ export class Prompts {
     const place = $("prompt-said");
     this.write = () => {
       const offers = this.offers(near());
-      const missing = this.#missing.length ? ` ${T.prompt.missing(placesWords(this.#missing))}` : "";
+      const missing = this.#missing.length && !bad ? ` ${T.prompt.missing(placesWords(this.#missing))}` : "";
       place.replaceChildren(offers.length ? `${words()} ` : words(), ...offers, missing);
     };
     this.write();
