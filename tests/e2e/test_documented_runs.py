@@ -243,6 +243,7 @@ NOT_RUN = {
     "python tests/e2e/measure_roaming.py": "measures a browser for minutes; test_roaming.py drives the same page",
     "python tests/cluster/measure_cluster.py": "measures for minutes; tests/cluster/test_ray.py has the same cluster",
     "python tests/rtc/measure_viewers.py": "measures for minutes; tests/rtc/test_broadcast.py counts the encodes",
+    "python tests/models/measure_tiles.py": "measures for minutes; tests/models/test_mini2_tiles.py holds the laws",
     "vivace serve --cluster --ray auto": "needs a Ray; tests/cluster/test_ray.py starts one",
     "vivace cluster": "needs a cluster; tests/cluster/test_commands.py asks one",
     "vivace run camera:OBS": "needs OBS",
