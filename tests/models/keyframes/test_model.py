@@ -8,6 +8,7 @@ import pytest
 from models.keyframes.test_follower import SIZE, painted, scene
 from vivace import Stream
 from vivace.errors import ControlError
+from vivace.models import base
 from vivace.models.base import Chunk
 from vivace.models.keyframes.model import note_on
 
@@ -22,6 +23,16 @@ def step(model, state, picture: np.ndarray, prompt: str | None = None, **options
     if isinstance(result.edited, str):
         return result.rgb[0] if result.edited == "all" else picture
     return np.where(result.edited[0][..., None] > 0, result.rgb[0], picture)
+
+
+def test_what_the_painting_model_can_do_is_not_lost(mini) -> None:
+    verbs = [each for each in vars(base).values() if getattr(each, "_is_runtime_protocol", False)]
+    can = [[each.__name__ for each in verbs if isinstance(model, each)] for model in (mini.painter, mini)]
+    assert can[0] == can[1]
+    assert {"KeepsMemory", "RefersToPrompts"} <= {*can[0]}
+    with Stream(mini, size=SIZE, prompt="ink") as stream:
+        stream.update(prompt="oil painting")
+        assert stream.update(prompt="undo").whole_prompt == "ink"
 
 
 def test_without_a_key_frame_nothing_differs_from_the_painting_model(mini) -> None:

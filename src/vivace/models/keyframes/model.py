@@ -73,6 +73,10 @@ class KeyframeModel(Generic[State]):
         """Encode a request as the painting model does."""
         return self.painter.encode_prompt(text)
 
+    def whole_request(self, text: str, now: str | None, before: str | None) -> str | None:
+        """Return what "stronger", "weaker" or "undo" asks for by itself, as the painting model does."""
+        return self.painter.whole_request(text, now, before)
+
     def encode_control(self, name: str, value: Any) -> Any:
         """Encode a control of the painting model; for a key frame, the networks that follow it are loaded."""
         if name != KEYFRAME.name:
