@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from e2e.helpers import write_scene
 from vivace.cli import main
+from vivace.media.frame import Rgb
 from vivace.models.mini.styles import STYLE_KEYS
+from vivace.train.classic import ClassicFilter
 from vivace.train.evaluate import change, disturb, edges, nearest_teacher, psnr
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -53,13 +56,23 @@ def clips(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("model", ["mini", "mini2"])
 def test_every_style_is_compared_and_the_last_line_is_the_document(
-    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: str, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "out"
-    tokens = ["train", "evaluate", str(clips), "--out", str(out), "--size", "64x64", "--frames", "4", "--skip", "1"]
-    assert main(tokens) == 0
+    out, threads, paint = tmp_path / "out", set[int](), ClassicFilter.paint
+
+    def painted(self: ClassicFilter, style: str, rgb: Rgb) -> Rgb:
+        threads.add(torch.get_num_threads())
+        return paint(self, style, rgb)
+
+    monkeypatch.setattr(ClassicFilter, "paint", painted)
+    torch.set_num_threads(2)
+    tokens = ["train", "evaluate", str(clips), "--model", model, "--out", str(out), "--size", "64x64"]
+    assert main([*tokens, "--frames", "4", "--skip", "1"]) == 0
+    assert threads == {1}, "more would wait for the cores that the model's threads have"
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert document["model"] == model
     assert document == json.loads((out / "evaluation.json").read_text("utf-8"))
     assert document["styles"].keys() == set(STYLE_KEYS)
     for row in (*document["styles"].values(), document["all"]):

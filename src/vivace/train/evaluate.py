@@ -25,10 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from vivace.errors import SinkWriteError, SourceUnsupportedError, UsageError
@@ -268,8 +270,9 @@ def evaluate_command(
     except OSError as error:
         raise SinkWriteError(f"{out}: cannot be created ({error.strerror})") from error
     say = Console(stderr=True)
-    with say.status(f"streaming {STYLE_COUNT} styles over {len(paths)} clips"):
-        report = measure(model, paths, size, frames, skip)
+    # The teachers' threads and those of the model would wait for each other's cores.
+    torch.set_num_threads(1)
+    report = measure(model, track(paths, f"{STYLE_COUNT} styles", console=say, transient=True), size, frames, skip)
     if not report.sheets:
         raise SourceUnsupportedError(
             f"{clips}: no clip goes on for {frames} frames after the first {skip}; lower --frames or --skip"
