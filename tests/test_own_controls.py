@@ -192,9 +192,9 @@ def test_typed_while_it_runs(model: OwnModel, files: dict[str, str]) -> None:
         assert stream.controls.events == {"anchor": 1}
         steer(stream, "/set look=")
         assert "look" not in stream.controls.options
-        with pytest.raises(UsageError, match="window is settled when a stream opens; open another one with it"):
+        with pytest.raises(UsageError, match="window is fixed when a stream opens; open another one with it"):
             steer(stream, "/set window=4")
-        with pytest.raises(UsageError, match="body is settled when the model is loaded: load it with body"):
+        with pytest.raises(UsageError, match="body is fixed when the model is loaded; load it with body"):
             steer(stream, "/set body=large")
 
 
@@ -252,8 +252,8 @@ async def test_by_a_message(model: OwnModel) -> None:
         assert model.chunks[before].events == {"anchor"}
         assert model.opened_with[-1]["window"] == 16
         for wrong, said in (
-            ({"window": 4}, "window is settled when a stream opens"),
-            ({"body": "large"}, "body is settled when the model is loaded"),
+            ({"window": 4}, "window is fixed when a stream opens"),
+            ({"body": "large"}, "body is fixed when the model is loaded"),
             ({"look": "/etc/hostname"}, "look begins with '/etc/hostname'; give a PNG"),
             ({"look": "data:image/png;base64,AAAA"}, "look cannot be read as a picture"),
             ({"avoid": "purple"}, "avoid: no idea"),

@@ -287,8 +287,11 @@ def test_style_pictures_of_every_kind_do_the_right_thing_and_the_stream_goes_on(
         for data, said in (
             (png(colours)[:90], "cannot be read as a picture"),
             (b"not a picture", "cannot be read as a picture"),
-            (huge, "is too large; at most 64,000,000 pixels are taken"),
-            (png(moving[0], "GIF", save_all=True, append_images=moving[1:], duration=100), "moves; give a picture"),
+            (huge, "is too large; the limit is 64,000,000 pixels"),
+            (
+                png(moving[0], "GIF", save_all=True, append_images=moving[1:], duration=100),
+                "is animated; give a still picture",
+            ),
         ):
             with pytest.raises(ControlError, match=said):
                 stream.update(options={"style_image": data})

@@ -55,7 +55,7 @@ def test_the_largest_look_fits_into_a_prompt() -> None:
         ({"looks": {}, "pictures": []}, "sum to 0"),
         ({"looks": {}, "pictures": [PICTURE] * 5}, "pictures"),
         ({"pictures": [{**PICTURE, "numbers": "AAAA"}]}, "100 numbers, of 2 bytes each, not 3 bytes"),
-        ({"pictures": [{**PICTURE, "numbers": "§"}]}, "no base64"),
+        ({"pictures": [{**PICTURE, "numbers": "§"}]}, "not base64"),
         ({"pictures": [{**PICTURE, "numbers": "/3//" * 66 + "/38="}]}, "not all finite"),
         ({"code": "import os"}, "no key 'code' is known here"),
     ],

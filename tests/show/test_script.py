@@ -156,7 +156,7 @@ def test_files_lie_beside_the_script(tmp_path: Path) -> None:
         ),
         ("[[cue]]\ntime = 2\nwarpe = 1\nover = 1", "no control 'warpe'; did you mean 'warp'"),
         ("[[cue]]\ntime = 2\nsize = [64, 64]", "no control 'size'"),
-        ("[[cue]]\ntime = 2\nbody = 'small'", "body is settled when a stream opens"),
+        ("[[cue]]\ntime = 2\nbody = 'small'", "body is fixed when a stream opens"),
         ("bpm = 60\n[[cue]]\nbeat = 2\nstrength = 2", r"cue 1 \(at beat 2\): strength: .*less than or equal to 1"),
         ("[[cue]]\ntime = 2\nwarp = 2\nover = 1", "warp is 2"),
         ("[[cue]]\ntime = 2\nprompt = 'purple'", "no idea; near is blue"),

@@ -242,7 +242,7 @@ def test_an_encoded_text_may_be_none(nothing):
         (MODEL, "?!", "negative_prompt is '\\?!', without a letter or digit; say it in words"),
         (MODEL, 3, "negative_prompt is 3; give text"),
         (MODEL, "a" * 2001, "negative_prompt has 2,001 characters"),
-        (MODEL, "a\ud800", "negative_prompt has a character that is no text at position 1"),
+        (MODEL, "a\ud800", "negative_prompt has an invalid character \\(half of a surrogate pair\\) at position 1"),
     ],
 )
 def test_an_encoded_text_that_cannot_be_used_is_refused(model, prompt, message):

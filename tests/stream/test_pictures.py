@@ -163,8 +163,8 @@ UNUSABLE = [
     (b"", "cannot be read as a picture"),
     (b"GIF89a" + b"\0" * 40, "cannot be read"),
     (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "none that is known.*give a whole one of PNG, JPEG"),
-    (bomb(50_000), "is too large; at most 64,000,000 pixels"),
-    (bomb(9_000), "is 9000x9000 px; at most 64,000,000 pixels"),
+    (bomb(50_000), "is too large; the limit is 64,000,000 pixels"),
+    (bomb(9_000), "is 9000x9000 px; the limit is 64,000,000 pixels"),
     (WHOLE[:40], "cannot be read"),
     (WHOLE[:-300], "cannot be read"),
     (WHOLE[:60] + b"\xff" * 20 + WHOLE[80:], "cannot be read"),
@@ -194,10 +194,10 @@ def test_a_photograph_with_a_preview_or_a_page_after_it_is_a_picture() -> None:
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
 def test_a_picture_that_moves_is_refused(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(ControlError, match="look moves; give a picture that stands still"):
+    with pytest.raises(ControlError, match="look is animated; give a still picture"):
         read_picture(LOOK, animated(kind))
     (tmp_path / "area.png").write_bytes(animated(kind))
-    with pytest.raises(ControlError, match=r"area .*area\.png moves"):
+    with pytest.raises(ControlError, match=r"area .*area\.png is animated"):
         read_picture(AREA, tmp_path / "area.png")
 
 
@@ -210,7 +210,7 @@ def test_a_picture_that_moves_is_refused(kind: str, tmp_path: Path) -> None:
         ("file:///etc/passwd", "give a PNG"),
         ("/etc/passwd", "give a PNG"),
         ("http://127.0.0.1/", "give a PNG"),
-        ("data:image/png;base64,%%%", "no base64"),
+        ("data:image/png;base64,%%%", "not base64"),
         (url(encoded(COLOURS, "GIF")), "cannot be read"),  # except those that browsers make
         (url(encoded(COLOURS, "TIFF"), "tiff"), "cannot be read"),
     ],
@@ -222,7 +222,7 @@ def test_a_client_of_a_server_sends_pictures_and_names_no_files(text: str, reaso
 
 def test_a_server_takes_so_many_pixels() -> None:
     assert read_sent(LOOK, url(encoded(COLOURS)), 48).shape == (6, 8, 3)
-    with pytest.raises(ControlError, match="look is 8x6 px; at most 47 pixels"):
+    with pytest.raises(ControlError, match="look is 8x6 px; the limit is 47 pixels"):
         read_sent(LOOK, url(encoded(COLOURS)), 47)
 
 

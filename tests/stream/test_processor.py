@@ -516,11 +516,11 @@ def test_a_failure_inside_a_lagging_model_loses_no_frame():
     [
         ([made(1, size=(3, 3))], "returned uint8 (1, 3, 3, 3) instead of uint8 ('n', 16, 32, 3)"),
         ([StepResult(np.zeros((1, 16, 32, 3), np.float32))], "returned float32 (1, 16, 32, 3) instead of uint8"),
-        ([made(2)], "returned 2 pictures, of 1 inside it 0 to 1 were due"),
+        ([made(2)], "returned 2 pictures; 0 to 1 of the 1 it holds are due"),
         ([np.zeros((1, 16, 32, 3), np.uint8)], "returned ndarray instead of a StepResult"),
-        ([made(1, "some")], "says that 'some' was edited; it is 'all', 'none' or a mask"),
-        ([StepResult(made(1).rgb, work=float("nan"))], "says that it did nan of its work"),
-        ([StepResult(made(1).rgb, work=7.0)], "says that it did 7.0 of its work"),
+        ([made(1, "some")], "returned edited='some' instead of 'all', 'none' or a mask"),
+        ([StepResult(made(1).rgb, work=float("nan"))], "returned work=nan"),
+        ([StepResult(made(1).rgb, work=7.0)], "returned work=7.0"),
         ([], "returned 0 results of one stream"),
         ([made(1), made(1)], "returned 2 results of one stream"),
         ([made(1, np.zeros((2, 4, 4), np.uint8))], "a mask uint8 (2, 4, 4) for 1 pictures"),
@@ -563,7 +563,7 @@ def test_a_model_that_trails_by_more_than_it_says_has_failed():
     model.keeps_back = lambda: 2
     rig = Rig(model)
     assert [out.index for out in rig.play(pictures(3)) + rig.processor.flush()] == [0, 1, 2]
-    assert "returned 0 pictures, of 2 inside it 1 to 2 were due" in rig.stats.last_error
+    assert "returned 0 pictures; 1 to 2 of the 2 it holds are due" in rig.stats.last_error
 
 
 @pytest.mark.parametrize(("chunk_frames", "lag"), [(1, 3), (4, 5)])

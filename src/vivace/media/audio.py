@@ -191,7 +191,9 @@ class AudioWriter:
         self._next_sample = 0
         self._changeable = False
         if not track.rate or not track.channels:
-            track.warn(f"{track.name}: the sound says neither its rate nor its channels; it is left out")
+            track.warn(
+                f"{track.name}: the sound declares neither sample rate nor channels, so it is left out; encode it again"
+            )
             return
         # A codec without a header of its own says in every packet what it is, and may become something else.
         self._changeable = track.template is not None and not track.template.codec_context.extradata

@@ -57,7 +57,10 @@ def packets_of(part: WrittenPart, encoder: Any) -> Iterator[Any]:
         sets = [one for one in re.split(b"\0?\0\0\1", bytes(encoder.extradata or b"")) if one]
         codec = encoder.codec.canonical_name
         if stream.codec_context.codec.canonical_name != codec or not all(one in known for one in sets):
-            raise SinkWriteError(f"{part.path}: was written by another version's encoder; begin anew without it")
+            raise SinkWriteError(
+                f"{part.path}: written by another version's encoder, which cannot be continued; "
+                "begin anew without --resume"
+            )
         h264 = BitStreamFilterContext("h264_mp4toannexb", stream) if codec == "h264" else None
         for packet in container.demux(stream):
             if not left or not packet.size:
@@ -65,4 +68,6 @@ def packets_of(part: WrittenPart, encoder: Any) -> Iterator[Any]:
             left -= 1
             yield from [packet] if h264 is None else h264.filter(packet)
     if left:
-        raise SinkWriteError(f"{part.path}: ends {left} pictures too soon; begin anew without it")
+        raise SinkWriteError(
+            f"{part.path}: lacks {left} of the pictures that were written; begin anew without --resume"
+        )

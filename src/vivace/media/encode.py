@@ -209,7 +209,9 @@ class VideoSink(Sink):
         self._container = container
         if part is not None:
             if self._holds_alpha:
-                raise SinkUnsupportedError(f"{self.name}: what was written with transparency cannot be gone on with")
+                raise SinkUnsupportedError(
+                    f"{self.name}: a video with transparency cannot be continued; begin anew without --resume"
+                )
             self._copy(part, container)
 
     def _try_encoder(self, size: Size) -> None:

@@ -138,7 +138,7 @@ def choose(word: str, tried: Callable[[], Sequence[Trial]] = trials) -> Choice:
     if word == "auto":
         return _fastest(tried())
     if word not in ENCODERS:
-        raise SinkUnsupportedError(f"encoder {word!r} is none of {', '.join(WORDS)}")
+        raise SinkUnsupportedError(f"encoder {word!r} is unknown; known are {', '.join(WORDS)}")
     trial = try_encoder(ENCODERS[word])
     if trial.frame_ms is None:
         raise SinkUnsupportedError(f"encoder {word}: {trial.reason}; `auto` takes what works")

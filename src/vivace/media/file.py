@@ -65,7 +65,10 @@ class FileSource(Source):
         if first is None:
             reader.check_kind()
             if reader.damaged_packets or stream.frames or stream.duration or reader.container.duration:
-                raise DecodeError(f"{self._path}: damaged or cut short; not one of its pictures can be decoded")
+                raise DecodeError(
+                    f"{self._path}: damaged or cut short, not one of its pictures can be decoded; "
+                    "copy or download it again"
+                )
             raise SourceUnsupportedError(f"{self._path}: holds a video track without a single frame")
         self._first: av.VideoFrame | None = first
         self._convert = PictureConverter(size=size, aspect=stream.sample_aspect_ratio, warn=self.warnings.append)
@@ -205,7 +208,7 @@ def _open(path: Path) -> av.container.InputContainer:
         return av.open(f"file:{path}", mode="r")
     except av.InvalidDataError as error:
         if path.stat().st_size == 0:
-            raise SourceUnsupportedError(f"{path}: the file is empty") from error
+            raise SourceUnsupportedError(f"{path}: the file is empty; copy or download it again") from error
         with path.open("rb") as file:
             is_mp4 = file.read(12)[4:8] == b"ftyp"
         if is_mp4:

@@ -121,7 +121,7 @@ def open_sound(spec: str, rate: int) -> TrackSound:
             path.stat()
             track = AudioTrack.open(str(path), spec)
     if track is None:
-        raise SourceUnsupportedError(f"{spec}: has no sound")
+        raise SourceUnsupportedError(f"{spec}: has no sound; name a file with sound, or `mic`")
     return TrackSound(track, rate)
 
 

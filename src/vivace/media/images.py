@@ -345,7 +345,7 @@ def _find(path: Path) -> list[Path]:
         # Not Path.glob, which refuses absolute patterns.
         paths = [Path(match) for match in glob.glob(str(path))]  # noqa: PTH207
     if not paths:
-        raise SourceNotFoundError(f"{path}: no picture of that name")
+        raise SourceNotFoundError(f"{path}: no picture has such a name; check the folder and the pattern")
     return sorted(paths, key=_natural)
 
 

@@ -224,7 +224,8 @@ class VideoReader:
                     self._warn(f"{self.name}: damaged data; what cannot be decoded is left out")
                 if damaged_in_a_row >= MAX_DAMAGED_IN_A_ROW:
                     raise DecodeError(
-                        f"{self.name}: {damaged_in_a_row} packets in a row could not be decoded; giving up"
+                        f"{self.name}: {damaged_in_a_row} packets in a row cannot be decoded; "
+                        "the file or its transmission is damaged"
                     )
                 continue
             for frame in decoded:
@@ -357,9 +358,9 @@ def _main_video(container: InputContainer, name: str) -> VideoStream:
         raise SourceUnsupportedError(f"{name}: holds no video{only}")
     videos = [video for video in videos if cast(Any, video.codec_context)]
     if not videos:
-        raise SourceUnsupportedError(f"{name}: its pictures are of a kind that this FFmpeg does not know")
+        raise SourceUnsupportedError(f"{name}: its codec is unknown to this FFmpeg; convert it, for example to H.264")
     if container.format.name in _TEXT_ART:
-        raise SourceUnsupportedError(f"{name}: a text file, not a video")
+        raise SourceUnsupportedError(f"{name}: a text file, not a video; name another file")
     # The default stream where one is marked, else the largest, which is what players show. Of an animated AVIF both the
     # cover and the animation are marked.
     return max(

@@ -69,7 +69,7 @@ def open_screen(
             return open_one(address, interface, options)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise SourceNotFoundError(
-                f"screen: display {address} cannot be captured ({error}); may this program record the screen?"
+                f"screen: display {address} cannot be captured ({error}); allow this program to record the screen"
             ) from error
 
     return DeviceSource("screen", open_device, size=size, stall_timeout_s=stall_timeout_s, clock=clock)

@@ -20,7 +20,9 @@ def list_models() -> list[Profile]:
     for package in dict.fromkeys(family.profiles for family in families().values() if family.profiles is not None):
         for profile in _shipped(package):
             if profile.name in found:
-                _log.warning("the model %s is there already; that of %s is left out", profile.name, package)
+                _log.warning(
+                    "the model %s is there already; the one of the package %s is left out", profile.name, package
+                )
             else:
                 found[profile.name] = profile
     return list(found.values())

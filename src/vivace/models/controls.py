@@ -144,7 +144,7 @@ class ControlSpec:
             value.encode()
         except UnicodeEncodeError as error:
             raise ControlError(
-                f"{self.name} has a character that is no text at position {error.start}; remove it"
+                f"{self.name} has an invalid character (half of a surrogate pair) at position {error.start}; remove it"
             ) from error
         return value
 

@@ -52,11 +52,11 @@ class LoadOptions:
     def check_files(self) -> None:
         """Raise UsageError for files that would have no effect: with random weights, or of the other autoencoder."""
         if self.random_weights and (self.files or self.loras):
-            raise UsageError("random weights take no files and no LoRAs")
+            raise UsageError("random weights take no files and no LoRAs; leave out one or the other")
         chosen = self.controls.get("autoencoder")
         unused = "autoencoder" if chosen == "tiny" else "tiny_autoencoder"
         if chosen is not None and unused in self.files:
-            raise UsageError(f"a file is given as {unused}, and the {chosen} autoencoder is chosen")
+            raise UsageError(f"a file is given as {unused}, but the {chosen} autoencoder is chosen; leave one out")
 
     def given(self) -> dict[str, Any]:
         """Return the options that are not at their defaults."""

@@ -22,7 +22,9 @@ def check_options(profile: Profile, options: LoadOptions) -> None:
         raise UsageError(f"model {profile.name!r} runs on the CPU, not on {options.device!r}")
     given.pop("precision", None)
     if given:
-        raise UsageError(f"model {profile.name!r} has no option {min(given)!r}; it is one of the large models'")
+        raise UsageError(
+            f"model {profile.name!r} has no option {min(given)!r}, which only the large models have; leave it out"
+        )
 
 
 def check_precision(options: LoadOptions, runtime: RuntimeInfo) -> None:

@@ -27,7 +27,7 @@ def given_loras(loras: Mapping[str, float]) -> dict[str, tuple[Path, float]]:
     given: list[Path] = []
     for text in loras:
         if not Path(text).exists():
-            raise CheckpointError(f"the LoRA {text} does not exist")
+            raise CheckpointError(f"the LoRA {text} does not exist; check the path")
         file = file_in(Path(text), LORA_FILES, "a LoRA")
         if any(file.samefile(other) for other in given):
             raise UsageError(f"the LoRA {text} is given twice; give it once, with one weight")

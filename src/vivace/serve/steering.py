@@ -218,7 +218,7 @@ def changes_of(controls: messages.Controls, spec: ModelSpec, max_px: int) -> dic
     for option in spec.options:
         if option.shared and option.name in (*options, *(given.get("events") or ())):
             raise SharedOptionError(
-                f"option {option.name} changes {spec.name} for everybody on this server; it is settled when the server "
+                f"option {option.name} changes {spec.name} for everybody on this server; it is fixed when the server "
                 "starts, so ask who runs it, or leave it out"
             )
         if option.kind in PICTURES and isinstance(sent := options.get(option.name), str):

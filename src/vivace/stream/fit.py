@@ -33,7 +33,7 @@ def choose_size(source: Size, spec: ModelSpec, *, still: bool = False) -> Size:
     """
     width, height = source
     if width < 1 or height < 1:
-        raise ControlError(f"the source says its size is {width}x{height}; give an output size, e.g. size=(512, 512)")
+        raise ControlError(f"the source declares a size of {width}x{height}; give an output size, e.g. size=(512, 512)")
     area_px = (still and spec.still_area_px) or spec.default_area_px
     largest = min(spec.max_size[0] / width, spec.max_size[1] / height)
     smallest = max(spec.min_size[0] / width, spec.min_size[1] / height)

@@ -91,7 +91,7 @@ class VideoMask:
         self._frames: Iterator[Frame] = iter(source)
         first = next(self._frames, None)
         if first is None:
-            raise ControlError(f"mask {source.info.name} has no frames")
+            raise ControlError(f"mask {source.info.name} has no frames; {_REMEDY}")
         self._current = first
         self._next = next(self._frames, None)
         self._start_s: float | None = None
@@ -152,7 +152,7 @@ def _rectangle(numbers: Sequence[float]) -> StillMask:
         raise ControlError(f"mask has {len(numbers)} numbers; {_REMEDY}")
     x, y, width, height = numbers
     if not (all(np.isfinite(numbers)) and min(numbers) >= 0 and width > 0 and height > 0):
-        raise ControlError(f"mask rectangle is {x:g},{y:g},{width:g},{height:g}; x and y from 0, w and h above 0")
+        raise ControlError(f"mask rectangle is {x:g},{y:g},{width:g},{height:g}; give x and y from 0, w and h above 0")
 
     def draw(size: Size) -> Alpha:
         scale = size if max(numbers) <= 1 else (1, 1)

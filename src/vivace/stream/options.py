@@ -42,7 +42,7 @@ def check_options(
         if known[name].kind == "event":
             raise ControlError(f"{name} is an event, which holds no value; name it among the events")
         if known[name].scope == "stream" and not opening:
-            raise ControlError(f"{name} is settled when a stream opens; open another one with it")
+            raise ControlError(f"{name} is fixed when a stream opens; open another one with it")
     return {
         name: None if given is None else _value(known[name], given, model, moderator) for name, given in value.items()
     }
@@ -124,7 +124,7 @@ def _value(option: ControlSpec, given: object, model: StreamModel[Any], moderato
 def _no_such(name: object, spec: ModelSpec, known: Mapping[str, ControlSpec]) -> ControlError:
     family = families().get(spec.family)
     if family is not None and any(name == control.name for control in family.loading):
-        return ControlError(f"{name} is settled when the model is loaded: load it with {name}, or leave it out")
+        return ControlError(f"{name} is fixed when the model is loaded; load it with {name}, or leave it out")
     refusal = unknown(name, spec.name, known, "option")
     has_it = [each.name for each in families().values() if any(name == own.name for own in each.controls)]
     return ControlError(f"{refusal}; {' and '.join(has_it)} has one") if has_it else refusal

@@ -78,7 +78,7 @@ def read_sent(control: ControlSpec, url: str, max_px: int) -> NDArray[np.uint8]:
     try:
         sent = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ControlError(f"{control.name} is no base64 ({error}); send the picture again") from error
+        raise ControlError(f"{control.name} is not base64 ({error}); send the picture again") from error
     return _fitted(control, _decode(control, io.BytesIO(sent), "", max_px, _SENT_FORMATS))
 
 
@@ -87,7 +87,7 @@ def _read(control: ControlSpec, path: Path) -> NDArray[np.uint8]:
         with path.open("rb") as file:
             return _decode(control, file, f" {path}", MAX_PX, _FORMATS)
     except FileNotFoundError as error:
-        raise SourceNotFoundError(f"{control.name} {path}: no such file") from error
+        raise SourceNotFoundError(f"{control.name} {path}: no such file; check the path") from error
 
 
 def _fetch(control: ControlSpec, url: str) -> bytes:
@@ -118,12 +118,14 @@ def _decode(
     try:
         with Image.open(file, formats=formats) as image:
             if image.width * image.height > max_px:
-                raise ControlError(f"{what} is {image.width}x{image.height} px; at most {max_px:,} pixels are taken")
+                raise ControlError(
+                    f"{what} is {image.width}x{image.height} px; the limit is {max_px:,} pixels: make it smaller"
+                )
             if moves(image):
-                raise ControlError(f"{what} moves; give a picture that stands still")
+                raise ControlError(f"{what} is animated; give a still picture")
             rgb = upright(image).rgb
     except Image.DecompressionBombError as error:
-        raise ControlError(f"{what} is too large; at most {max_px:,} pixels are taken") from error
+        raise ControlError(f"{what} is too large; the limit is {max_px:,} pixels: make it smaller") from error
     except DAMAGED as error:
         known = ", ".join(formats)
         raise ControlError(

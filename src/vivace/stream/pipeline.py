@@ -186,7 +186,7 @@ class Pipeline:
         self._join(JOIN_TIMEOUT_S)
         ended = not any(thread.is_alive() for thread in self._threads)
         if not ended:
-            _log.warning("%s does not answer; its thread ends when it does", self._source.info.name)
+            _log.warning("%s has not stopped in time; its thread ends when it answers", self._source.info.name)
         return ended
 
     def _join(self, timeout_s: float) -> None:

@@ -118,11 +118,11 @@ class ModelSlot(Generic[State]):
             raise StepError(f"{name} returned {_shape(rgb)} instead of uint8 {('n', *wanted)}")
         least, most = max(0, inside - self.spec.output_lag_frames), inside
         if not least <= len(rgb) <= most:
-            raise StepError(f"{name} returned {len(rgb)} pictures, of {inside} inside it {least} to {most} were due")
+            raise StepError(f"{name} returned {len(rgb)} pictures; {least} to {most} of the {inside} it holds are due")
         if isinstance(edited, str) and edited not in ("all", "none"):
-            raise StepError(f"{name} says that {edited!r} was edited; it is 'all', 'none' or a mask")
+            raise StepError(f"{name} returned edited={edited!r} instead of 'all', 'none' or a mask")
         if result.work is not None and not 0 <= result.work <= 1:  # false for NaN, too
-            raise StepError(f"{name} says that it did {result.work!r} of its work; give a share from 0 to 1")
+            raise StepError(f"{name} returned work={result.work!r} instead of a share from 0 to 1")
         if not isinstance(edited, str) and (
             edited.dtype != np.uint8 or edited.ndim != 3 or len(edited) != len(rgb) or edited.size < len(rgb)
         ):

@@ -174,7 +174,7 @@ class Stream:
         live = (source.info.live and course is None) if live is None else live
         if course is not None:
             if live:
-                raise UsageError("a run that repeats another takes its time; run it with live=False")
+                raise UsageError("a replay is not paced; run it with live=False")
             source = Repeated(source, course)
         return self._run(source, live, after, steered_by, course)
 
@@ -295,7 +295,7 @@ class Stream:
             with self._life:
                 self._check_idle()
                 if self._pushed:
-                    raise UsageError("pictures are being pushed; bring out the last ones with flush() first")
+                    raise UsageError("pictures that were pushed are still in the model; call flush() first")
                 self._account.begin(began_s)
                 # A substitute for a failed picture keeps a stream going; here it would be the result.
                 policy = ProcessorPolicy(live=False, detect_cuts=False, max_failures=1)

@@ -74,7 +74,7 @@ def whole_request(text: str, now: str | None, before: str | None) -> str | None:
         return text
     whole = f"{now}, {Edit(edit.action, on=edit.on).sentence}"
     if _distinct(_sure_edits(whole)) == _distinct(_sure_edits(str(now))):
-        raise ControlError(f"'{now}' gets no {edit.action}; set the strength, or say what is to be seen")
+        raise ControlError(f"'{now}' gets no {edit.action}; set the strength, or say how the picture should look")
     return whole
 
 
@@ -238,7 +238,7 @@ def _mean_colour(edit: Edit) -> Rgb:
     found = [colour_of(name) for name in sorted(edit.what)]
     if not found or None in found:
         unknown = [name for name, colour in zip(sorted(edit.what), found, strict=True) if colour is None]
-        raise _NotServedError(f"{_listed(unknown)} is no colour that is known; known: {', '.join(colours())}.")
+        raise _NotServedError(f"{_listed(unknown)} is not a known colour; known: {', '.join(colours())}.")
     known = [colour for colour in found if colour is not None]
     red, green, blue = (sum(parts) / len(known) for parts in zip(*known, strict=True))
     return red, green, blue

@@ -251,7 +251,7 @@ def _check_options(options: LoadOptions) -> None:
     """Reject options that would have no effect."""
     options.check_files()
     if {"base", "unet"} <= options.files.keys():
-        raise UsageError("files are given as base and as unet; either takes the place of the other")
+        raise UsageError("files are given both as base and as unet, which replace each other; give one")
 
 
 def _given(options: LoadOptions) -> tuple[dict[str, str], dict[str, Path]]:

@@ -275,7 +275,7 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
     try:
         vocabulary = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing") from error
+        raise CheckpointError(f"{path} is missing; download it again") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged or truncated ({error}); download it again") from error
     if not isinstance(vocabulary, dict) or not {START, END} <= vocabulary.keys():
@@ -289,7 +289,7 @@ def _read_merges(path: Path) -> list[tuple[str, str]]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing") from error
+        raise CheckpointError(f"{path} is missing; download it again") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); download it again") from error
     merges = []

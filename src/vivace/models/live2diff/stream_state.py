@@ -183,7 +183,7 @@ class StreamState:
             self._decode()
         picture: Picture = self._step_buffers.painted.cpu().numpy()
         if not bool(self._step_buffers.finite):
-            raise StepError("the network gave numbers that are not finite; the stream begins anew")
+            raise StepError("the network returned numbers that are not finite, so the stream is reset")
         # On a CPU this would be the buffer itself.
         return picture.copy() if self._device.torch.type == "cpu" else picture
 

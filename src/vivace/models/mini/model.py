@@ -134,7 +134,7 @@ class MiniModel:
             if t_next > 0:
                 buffers.go_on(euler_step(buffers.x_t, small, t, t_next))
         if not np.isfinite(small.sum()):
-            raise StepError("the embedded model gave numbers that are not finite; reset the stream")
+            raise StepError("the embedded model returned numbers that are not finite; reset the stream")
         buffers.ring.write(np.asarray(outputs["new_keys"], np.float32), np.asarray(outputs["new_values"], np.float32))
         inputs["previous"][...] = small
         buffers.textures.look_ahead()

@@ -160,7 +160,7 @@ def _from_text(text: str) -> tuple[float, ...]:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError("the numbers of a picture are no base64") from error
+        raise ValueError("the numbers of a picture are not base64") from error
     if len(data) != 2 * PICTURE_NUMBERS:
         raise ValueError(f"a picture has {PICTURE_NUMBERS} numbers, of 2 bytes each, not {len(data)} bytes")
     numbers = np.frombuffer(data, "<f2").astype(float)

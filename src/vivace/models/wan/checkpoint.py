@@ -109,7 +109,7 @@ def check_name(path: Path, weights: Weights) -> None:
     """
     for part, what in weights.others.items():
         if re.search(rf"(?<![a-z]){re.escape(part)}(?![a-z])", path.name.lower()):
-            raise CheckpointError(f"{path} is {what} by its name; expected is {weights.kind}")
+            raise CheckpointError(f"{path} is {what} by its name; give {weights.kind}")
 
 
 def find_vae(file: TensorFile, vae: WanVae) -> dict[str, Stored]:

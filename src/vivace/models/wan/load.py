@@ -113,7 +113,7 @@ def choose_runtime(
     packs = device.type == "cpu" and precision == "bf16" and not changes
     if runtime == "packed" and not packs:
         raise BackendUnavailableError(
-            "weights are packed on a CPU in bf16, and without LoRAs of one's own; the runtime eager takes any"
+            "the runtime packed takes bf16 on a CPU without LoRAs of your own; take the runtime eager for all else"
         )
     if runtime == "packed" or (runtime is None and packs):
         return "packed", "eager", ()

@@ -103,7 +103,7 @@ class Painter:
         if job.clean is None:
             return None
         if not bool(job.clean.isfinite().all()):
-            raise StepError("the network gave numbers that are not finite; the stream begins anew")
+            raise StepError("the network returned numbers that are not finite, so the stream is reset")
         with self._timer("decode"):
             return self._components.autoencoder.decode(job.clean, job.state.codec)
 

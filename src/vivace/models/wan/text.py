@@ -89,7 +89,7 @@ class WanPrompts:
             ControlError: a text that is longer than any prompt.
         """
         if len(text) > MOST_CHARS:
-            raise ControlError(f"the prompt has {len(text):,} characters, of which 512 tokens are read: say it shorter")
+            raise ControlError(f"the prompt has {len(text):,} characters, of which 512 tokens are read; say it shorter")
         return self._cache.encode(text)
 
     def _encode(self, text: str) -> Prompt:
@@ -168,7 +168,7 @@ def read_tokenizer(path: Path, size: int) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing") from error
+        raise CheckpointError(f"{path} is missing; download it again") from error
     except Exception as error:  # what tokenizers raises has no class of its own
         raise CheckpointError(f"{path} is no tokenizer.json, or damaged ({error}); download it again") from error
     if tokenizer.token_to_id(ENDING) is None or tokenizer.get_vocab_size() > size:
