@@ -62,13 +62,45 @@ def test_a_key_frame_is_laid_over_what_the_prompt_paints(mini) -> None:
 
 def test_a_saved_stream_goes_on_to_the_byte(mini) -> None:
     edit, key = painted(scene()), scene()
+    with_key = {"keyframe": mini.encode_control("keyframe", edit), "keyframe_source": key}
+    plan = mini.compose(mini.encode_prompt("ink"), with_key)
+
+    def led(state, shift: int) -> np.ndarray:
+        return mini.step([state], [Chunk(scene(shift)[None], plan, options=with_key)])[0].rgb
+
     state, other = mini.open(SIZE), mini.open(SIZE)
-    step(mini, state, scene(), "ink", keyframe=edit, keyframe_source=key)
+    led(state, 0)
     mini.restore(other, mini.save(state))
-    for shift in (2, 4):
-        picture = scene(shift)
-        led = step(mini, state, picture, "ink", keyframe=edit, keyframe_source=key)
-        np.testing.assert_array_equal(led, step(mini, other, picture, "ink", keyframe=edit, keyframe_source=key))
+    assert mini.save(other).keys() == mini.save(state).keys(), "before its first frame, too"
+    np.testing.assert_array_equal(led(state, 2), led(other, 2))
+    mini.restore(other, mini.save(state))
+    for each in (state, other):
+        mini.reset(each)
+    np.testing.assert_array_equal(led(state, 40), led(other, 40), "a cut is one to what was restored")
+
+
+def test_a_restored_key_frame_that_is_taken_away_does_not_come_back_in_place_of_the_next(mini) -> None:
+    state, other, picture = mini.open(SIZE), mini.open(SIZE), scene(seed=9)
+    step(mini, state, scene(), keyframe=painted(scene()))
+    mini.restore(other, mini.save(state))
+    step(mini, other, picture, "ink")
+    led = step(mini, other, picture, keyframe=painted(picture, -30))
+    assert (led[44, 30] != picture[44, 30]).any()
+    np.testing.assert_array_equal(led[44, 100], picture[44, 100])
+
+
+def test_at_another_size_a_key_frame_is_held_against_the_frame_at_which_it_was_set() -> None:
+    with Stream("mini", size=SIZE) as stream:
+        stream.update(options={"keyframe": painted(scene())})
+        stream.push(scene())
+        size = SIZE[0] * 3 // 2, SIZE[1] * 3 // 2
+        stream.update(size=size)
+        picture = scene(20)
+        [led] = stream.push(picture)
+        assert led.size == size
+        assert not stream.stats().notes
+        changed = (led.rgb != np.asarray(led.source_rgb)).any(-1)
+        assert 0.01 < changed.mean() < 0.5, "the edit, and not all of the picture"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
@@ -30,6 +30,15 @@ _PREFIX = "keyframe."
 Rgb = NDArray[np.uint8]
 
 
+@dataclass(slots=True, eq=False)
+class KeyEdit:
+    """Value of the control `keyframe`, shared by all states of a stream, which has another one for each size."""
+
+    rgb: Rgb
+    held: Rgb | None = None
+    """Picture that it was first held against, where no source is given: later ones may show something else."""
+
+
 @dataclass(slots=True)
 class KeyframeState(Generic[State]):
     """One stream."""
@@ -39,12 +48,10 @@ class KeyframeState(Generic[State]):
     painted: EditState[State]
     follower: Follower | None = None
     """Opened with the first key frame."""
-    given: tuple[Rgb, Rgb | None] | None = None
-    """Key frame and its source as they were given, by which a change is noticed."""
+    given: tuple[KeyEdit, Rgb | None] | None = None
+    """Key frame and its source as they were given, by which a change is noticed; None beside a restored follower."""
     note: str = ""
     """Note on the key frame itself."""
-    kept: dict[str, NDArray[Any]] = field(default_factory=dict)
-    """Memory of the follower, restored before it is opened."""
 
 
 class KeyframeModel(Generic[State]):
@@ -82,7 +89,7 @@ class KeyframeModel(Generic[State]):
         if name != KEYFRAME.name:
             return self.painter.encode_control(name, value)
         self._networks()
-        return value
+        return KeyEdit(value)
 
     def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> Plan | None:
         """Return the plan under a prompt and what the user chose beside it; None for the source untouched."""
@@ -110,21 +117,26 @@ class KeyframeModel(Generic[State]):
         note = result.note or state.note or follower.note
         return replace(result, rgb=led[None], edited=_both(result.edited, changed), note=note)
 
-    def _follower(self, state: KeyframeState[State], now: Rgb, edit: Rgb, source: Rgb | None) -> Follower:
+    def _follower(self, state: KeyframeState[State], now: Rgb, edit: KeyEdit, source: Rgb | None) -> Follower:
         """Return what follows the key frame that is set, which may be another one than in the last frame."""
-        from vivace.models.keyframes.follower import Follower
-
         if state.follower is None:
-            state.follower = Follower(self._networks(), state.size)
-            if state.kept:
-                state.follower.restore(state.kept)
-                state.given, state.kept = (edit, source), {}
+            state.follower = self._opened(state.size)
+        elif state.given is None:
+            state.given = edit, source  # restored as it was with them
         if state.given is None or state.given[0] is not edit or state.given[1] is not source:
-            key = now if source is None else _fitted(source, state.size)
-            fitted = _fitted(edit, state.size)
+            if source is None and edit.held is None:
+                edit.held = now.copy()
+            held = edit.held if source is None else source
+            assert held is not None
+            key, fitted = _fitted(held, state.size), _fitted(edit.rgb, state.size)
             state.follower.take(key, fitted)
-            state.given, state.note = (edit, source), note_on(edit, fitted, key)
+            state.given, state.note = (edit, source), note_on(edit.rgb, fitted, key)
         return state.follower
+
+    def _opened(self, size: tuple[int, int]) -> Follower:
+        from vivace.models.keyframes.follower import Follower  # brings OpenCV
+
+        return Follower(self._networks(), size)
 
     def save(self, state: KeyframeState[State]) -> Memory:
         """Return what the next frame depends on."""
@@ -135,8 +147,10 @@ class KeyframeModel(Generic[State]):
         """Take what `save` gave."""
         own = {name: value for name, value in memory.items() if name.startswith(_PREFIX)}
         self.painter.restore(state.painted, {name: value for name, value in memory.items() if name not in own})
-        state.follower, state.given = None, None
-        state.kept = {name.removeprefix(_PREFIX): value for name, value in own.items()}
+        state.follower = state.given = None
+        if own:
+            state.follower = self._opened(state.size)
+            state.follower.restore({name.removeprefix(_PREFIX): value for name, value in own.items()})
 
     def reset(self, state: KeyframeState[State], *, keep: Keep = "nothing", seed: int | None = None) -> None:
         """Forget the past of one stream in place; its key frame stays."""
