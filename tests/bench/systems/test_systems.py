@@ -158,6 +158,9 @@ class AbleModel(FakeModel):
     def places_at(self, rgb, x, y):
         return ("person",)
 
+    def whole_request(self, text, now, before):
+        return text
+
 
 ABILITIES = [kind for kind in vars(base).values() if getattr(kind, "_is_runtime_protocol", False)]
 
