@@ -14,6 +14,7 @@ from PIL import Image
 
 from e2e.helpers import CLIP_FRAMES, Vivace, count_frames, size_of
 from media.clips import beep, write_clip
+from vivace.media.open import open_source
 from vivace.show.osc import LOCAL
 
 pytestmark = pytest.mark.e2e
@@ -41,6 +42,39 @@ def shown(folder: str) -> dict[str, Any]:
 
 def lines_of(path: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+KEYED = """
+[[cue]]
+time = 0.1
+keyframe = "edited.png"
+keyframe_source = "key.png"
+[[cue]]
+time = 0.3
+defaults = ["keyframe", "keyframe_source"]
+"""
+
+
+def test_a_key_frame_is_set_and_taken_away_by_a_script_and_painted_again_to_the_byte(
+    vivace_here: Vivace, clip: Path
+) -> None:
+    with open_source(str(clip)) as source:
+        pictures = [frame.rgb for frame in source]
+    Image.fromarray(pictures[0]).save("key.png")
+    edited = pictures[0].copy()
+    edited[20:40, 30:60] = (230, 40, 40)
+    Image.fromarray(edited).save("edited.png")
+    Path("show.toml").write_text(KEYED)
+    out = ["--no-sign", "--label", "off", "--no-watermark"]
+    done = vivace_here("run", clip, "--script", "show.toml", "--log", "a.jsonl", "-o", "a/%05d.png", *out)
+    assert done.code == 0, done.err
+    led = [(picture != plain).any() for picture, plain in zip(shown("a").values(), pictures, strict=True)]
+    first, after = (update["frame"] for update in lines_of("a.jsonl")[1:-1])
+    assert led == [first <= number < after for number in range(len(led))]
+    repeated = vivace_here("replay", "a.jsonl", clip, "-o", "b/%05d.png", *out)
+    assert repeated.code == 0, repeated.err
+    for before, again in zip(shown("a").values(), shown("b").values(), strict=True):
+        np.testing.assert_array_equal(before, again)
 
 
 @pytest.mark.parametrize("live", [False, True])
