@@ -150,6 +150,7 @@ def test_the_picture_as_it_is_is_nothing_to_do() -> None:
     [
         ("me as a zombie", "Understood: zombie skin on the person. I do not know how to paint 'zombie skin'"),
         ("make my shirt red, then undo", "Say 'undo' by itself"),
+        ("undo", "to a stream that has had a prompt"),
         ("my hair in rainbow colours", "rainbow is not a known colour"),
         ("my face in ink, my hair in oil, the room in watercolour", "These are 3 looks in one picture"),
     ],

@@ -33,7 +33,7 @@ _GONE = " (seen behind it: what a camera that stands still has seen there, else 
 _CLEAR = " (where the output can be transparent; elsewhere black)"
 _PICTURE = " (the one that is given as 'background')"
 _CANNOT = {
-    "undo": "Say 'undo' by itself.",
+    "undo": "Say 'undo' by itself, to a stream that has had a prompt.",
     "stronger": "Nothing there could be stronger; say it of a look, a colour or a blur, or set the strength.",
     "weaker": "Nothing there could be weaker; say it of a look, a colour or a blur, or set the strength.",
 }
