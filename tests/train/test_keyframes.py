@@ -24,6 +24,8 @@ from vivace.train.keyframes.pairs import SHARES, Pool, draw_example, known_motio
 from vivace.train.looks.material import read_material
 from vivace.train.looks.optimiser import Optimiser
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -242,8 +242,11 @@ def bench_app(settings: Settings) -> App:
         out
             Folder for the figures and the pictures.
         """
-        from vivace.bench.keyframes.benchmark import keyframes_command
         from vivace.media.size import parse_size
+        from vivace.models.keyframes.load import need_opencv
+
+        need_opencv()
+        from vivace.bench.keyframes.benchmark import keyframes_command
 
         keyframes_command(parse_size(size), scenes, edits, out, seed)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from models.keyframes.test_follower import SIZE, painted, scene
 from vivace import Stream
-from vivace.errors import ControlError
+from vivace.errors import BackendUnavailableError, ControlError
 from vivace.models import base
 from vivace.models.base import Chunk
 from vivace.models.keyframes.model import note_on
@@ -144,3 +149,23 @@ def test_a_stream_takes_key_frames_while_it_runs() -> None:
         np.testing.assert_array_equal(after.rgb, scene())
         with pytest.raises(ControlError, match="keyframe"):
             stream.update(options={"keyframe": 3})
+
+
+WITHOUT_OPENCV = """
+import sys
+sys.modules["cv2"] = None
+from vivace.cli import main
+print(*(main(command.split()) for command in sys.argv[1:]))
+"""
+
+
+def test_without_opencv_every_command_says_what_to_install(tmp_path: Path) -> None:
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    commands = [
+        *("run a.png --keyframe a.png", "bench keyframes"),
+        *("train keyframes run .", "train keyframes evaluate ."),
+    ]
+    called = [sys.executable, "-c", WITHOUT_OPENCV, *commands]
+    done = subprocess.run(called, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(BackendUnavailableError.exit_code)] * len(commands)
+    assert done.stderr.count("pip install '.[keyframes]'") == len(commands)

@@ -27,6 +27,16 @@ _loaded: dict[Path, Networks] = {}
 _lock = threading.Lock()
 
 
+def need_opencv() -> None:
+    """Raise BackendUnavailableError where OpenCV is not installed, which the base install leaves out."""
+    try:
+        import cv2  # noqa: F401 (modules that import it are imported later)
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"key frames follow the picture's motion, which OpenCV finds; {install_extra('keyframes')}"
+        ) from error
+
+
 def load(folder: Path = FOLDER, *, threads: int | None = None) -> Networks:
     """Return the networks of a folder, shared by all streams of the process.
 
@@ -36,12 +46,7 @@ def load(folder: Path = FOLDER, *, threads: int | None = None) -> Networks:
     """
     from vivace.runtime.exported.openvino import OpenVinoNetwork
 
-    try:
-        import cv2  # noqa: F401 (the follower needs it at its first frame)
-    except ImportError as error:
-        raise BackendUnavailableError(
-            f"key frames follow the picture's motion, which OpenCV finds; {install_extra('keyframes')}"
-        ) from error
+    need_opencv()
     with _lock:
         if folder not in _loaded:
             files = [read_graph(folder, name, FORMAT) for name in (REMEMBER, FOLLOW)]

@@ -9,7 +9,7 @@ import torch
 from cyclopts import App, Parameter
 
 from vivace.errors import UsageError
-from vivace.train.keyframes.fit import FitConfig, fit
+from vivace.models.keyframes.load import FOLDER, need_opencv
 from vivace.train.processes import train_in_processes
 
 app = App(name="keyframes", help="Train the network that follows an edited key frame.", help_epilogue="")
@@ -43,6 +43,9 @@ def run(
         raise UsageError("--processes and --pairs are at least 1")
     if cool_down < 0 or (cool_down and steps is None):
         raise UsageError("--cool-down is a number of steps before --steps; give both")
+    need_opencv()
+    from vivace.train.keyframes.fit import FitConfig, fit
+
     cfg = FitConfig(out, data, targets, steps=steps, cool_down=cool_down, pairs=pairs, learning_rate=learning_rate)
     train_in_processes(fit, cfg, processes)
 
@@ -55,7 +58,6 @@ def export_(
     install: Annotated[bool, Parameter(help="Put the files into this installation of vivace.")] = False,
 ) -> None:
     """Write the files of a run's averaged weights."""
-    from vivace.models.keyframes.load import FOLDER
     from vivace.train.keyframes.export import export, load_net
 
     folder = FOLDER if install else to or out / "export"
@@ -85,6 +87,7 @@ def evaluate(
     from rich.console import Console
     from rich.table import Table
 
+    need_opencv()
     from vivace.train.keyframes.evaluate import WAYS, measure
     from vivace.train.keyframes.export import load_net
     from vivace.train.keyframes.pairs import Pool
