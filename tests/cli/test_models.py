@@ -93,7 +93,7 @@ def test_pull_show_and_check_agree(models, made: Path, tmp_path: Path) -> None:
     assert code == 0
     assert len(re.findall(r"^ok ", said, re.MULTILINE)) == 9
     assert "206 tensors of the UNet" in said
-    assert "sha256 as it should be" in said
+    assert "sha256 matches" in said
     _, said = models("show")
     assert len(re.findall(r"^there ", said, re.MULTILINE)) == 9
     code, said = models("pull")

@@ -158,7 +158,7 @@ def test_a_connection_that_is_lost_is_made_again_until_the_source_is_closed(serv
         assert [frame.index for frame in (*before, *after)] == list(range(6))
         assert np.all(np.diff([frame.pts for frame in (*before, *after)]) > 0)
         assert "connection was lost; connecting again" in source.warnings[0]
-        assert "reconnected" in source.warnings[1]
+        assert "connected again" in source.warnings[1]
         waiting.set()
         lose(source)
         assert list(frames) == [], "closing ends the wait, too"

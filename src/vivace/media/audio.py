@@ -118,7 +118,9 @@ class AudioTrack:
             if any(stream.codec_context for stream in container.streams.audio):
                 return cls(container, name, warn)
             if container.streams.audio and warn is not None:
-                warn(f"{name}: this FFmpeg does not know the kind of its sound; it is left out")
+                warn(
+                    f"{name}: the codec of its sound is unknown to this FFmpeg, so it is left out; convert it, e.g. to AAC"
+                )
         container.close()
         return None
 

@@ -118,7 +118,7 @@ class ImagesSource(Source):
                     same = False
                     self.warnings.append(
                         f"{path}: is {own[0]}x{own[1]} px and the first picture {self._first[0]}x{self._first[1]}; "
-                        "as frames of one video they are all scaled to cover one size"
+                        "all are scaled to cover one size"
                     )
                 rgb, alpha = cover(rgb, size), None if alpha is None else cover_alpha(alpha, size)
             yield Frame(rgb, index, index, self._time_base, self._clock(), alpha=alpha)

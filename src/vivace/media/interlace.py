@@ -39,7 +39,7 @@ class Deinterlacer:
                 return
             if not self._told:
                 self._told = True
-                self._warn("the video is interlaced; it is deinterlaced (bwdif) before anything looks at it")
+                self._warn("the video is interlaced; it is deinterlaced first (bwdif)")
         if self._chain is None or not self._chain.fits(frame):
             yield from self.finish()
             self._chain = FilterChain(frame, self._time_base, ("bwdif", "mode=send_frame:deint=interlaced"))

@@ -202,9 +202,7 @@ class NetworkSource(Source):
                     pts = None if picture.pts is None else round(picture.pts * self._reader.time_base / TIME_BASE)
                     if resumed:
                         if self._begins_again(picture):
-                            self.warnings.append(
-                                f"{self._name}: a recording that would begin again; it is taken to end"
-                            )
+                            self.warnings.append(f"{self._name}: the recording begins again, so the source ends here")
                             return
                         timeline.resume(pts, gap_s)
                         resumed = False

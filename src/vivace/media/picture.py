@@ -142,8 +142,8 @@ class PictureConverter:
         self._colours = (frame.color_primaries, frame.color_trc, frame.colorspace)
         if frame.colorspace not in _MATRICES and not frame.format.is_rgb:
             self._warn(
-                f"the video's colours are encoded in a way that is not known (matrix {frame.colorspace} of H.273); "
-                f"they are taken for {_MATRICES[self._space(frame)]} and may be wrong"
+                f"the video's colour matrix is unknown (matrix {frame.colorspace} of H.273); "
+                f"{_MATRICES[self._space(frame)]} is assumed, and colours may be wrong"
             )
         self._colour_map = colour_map_for(frame)
         if self._colour_map is not None:

@@ -81,12 +81,12 @@ def connected_again(
         except SourceError as error:
             broken = error
             continue
-        warn(f"{name}: reconnected ({broken})")
+        warn(f"{name}: connected again ({broken})")
         return made
     if stopped():
         return None
     kind = SourceStalledError if isinstance(broken, SourceStalledError) else SourceLostError
-    raise kind(f"{name}: lost, and not back after {attempts.made} attempts to reconnect; last: {broken}")
+    raise kind(f"{name}: lost, and not back after {attempts.made} attempts to connect again; last: {broken}")
 
 
 class LineSink(Sink):

@@ -85,7 +85,7 @@ def _check(found: Found, profile: Profile, places: Places, inspector: Inspector 
             except CheckpointError as error:
                 return Verdict(role, "wrong", f"{error}; remove it and pull again")
         if sha256:
-            notes.append("sha256 as it should be")
+            notes.append("sha256 matches")
         if inspector is not None:
             notes.append(inspector.inspect(role, path))
     except (CheckpointError, OSError) as error:
