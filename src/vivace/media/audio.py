@@ -118,9 +118,7 @@ class AudioTrack:
             if any(stream.codec_context for stream in container.streams.audio):
                 return cls(container, name, warn)
             if container.streams.audio and warn is not None:
-                warn(
-                    f"{name}: the codec of its sound is unknown to this FFmpeg, so it is left out; convert it, e.g. to AAC"
-                )
+                warn(f"{name}: the sound's codec is unknown to this FFmpeg, so it is left out; convert it to AAC")
         container.close()
         return None
 
