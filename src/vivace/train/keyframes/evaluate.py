@@ -13,7 +13,7 @@ from torch import Tensor
 from vivace.models.keyframes.motion import carry, find, grey, search
 from vivace.models.keyframes.network import KeyframeNet
 from vivace.models.mini2.config import BLOCK_PX
-from vivace.train.keyframes.pairs import SHARES, Pool, draw_example, to_tensor
+from vivace.train.keyframes.pairs import Pool, draw_example, to_tensor
 from vivace.train.keyframes.student import Followed, follow, inputs, remember
 
 CHANGED = 8
@@ -37,7 +37,7 @@ def measure(net: KeyframeNet, pool: Pool, *, side: int = 256, count: int = 24) -
     """Return the mean PSNR inside the edit, dB, by kind of edit and way, of `count` examples of each kind."""
     flow = search()
     table: dict[str, dict[str, float]] = {}
-    for kind in SHARES:
+    for kind in pool.kinds:
         rng = np.random.default_rng(7)
         rows: list[list[float]] = []
         while len(rows) < count:

@@ -41,8 +41,6 @@ class Example:
     """Frames after the edit, exactly; the first is the edited key frame."""
     motions: list[Motion]
     """Positions of each later frame's px in the key frame."""
-    step: Motion
-    """Positions of the last frame's px in the one before it."""
     same: bool
     """False if the later frames show another scene than the key frame."""
 
@@ -57,6 +55,11 @@ class Pool:
             run = read_run(path, rng, frames=24, max_side_px=SIDE_PX)
             self.pictures += [_shrunk(run[0]), _shrunk(run[-1])]
         self._shards = sorted(targets.glob("looks-*.safetensors")) if targets is not None else []
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of edits that there are: looks only where they are baked."""
+        return tuple(SHARES) if self._shards else EDITS
 
     def picture(self, rng: np.random.Generator) -> Picture:
         """Return a random picture."""
@@ -178,11 +181,6 @@ class _Layer:
         self.targets = [seen(changed, each) for each in at]
         self.alphas = None if alpha is None else [seen(alpha, each)[..., None] for each in at]
         self.motions = [cameras[0].back(each, side) for each in at[1:]]
-        # The second camera may be bent; both are bent alike, so that the unbent one leads back.
-        straight = Camera(cameras[1].matrix)
-        bent = cameras[2].bend
-        step = straight.back(at[2], side)
-        self.step = step if bent is None else Motion(step.x - bent[..., 0], step.y - bent[..., 1])
 
 
 def draw_example(pool: Pool, side: int, rng: np.random.Generator, kind: str | None = None) -> Example:
@@ -191,7 +189,7 @@ def draw_example(pool: Pool, side: int, rng: np.random.Generator, kind: str | No
     amount = float(rng.choice([0.15, 0.5, 1.0], p=[0.3, 0.4, 0.3]))
     pair = pool.pair(kind, rng)
     behind = _Layer(pair, side, rng, None, amount)
-    sources, targets, motions, step = behind.sources, behind.targets, behind.motions, behind.step
+    sources, targets, motions = behind.sources, behind.targets, behind.motions
     if rng.random() < 0.45:
         other = pool.picture(rng)
         before = (other, edited(other, "colour", rng)) if rng.random() < 0.4 and kind != "look" else (other, other)
@@ -203,7 +201,6 @@ def draw_example(pool: Pool, side: int, rng: np.random.Generator, kind: str | No
         sources = [s + a * (f - s) for s, f, a in zip(sources, front.sources, alphas, strict=True)]
         targets = [t + a * (f - t) for t, f, a in zip(targets, front.targets, alphas, strict=True)]
         motions = [_merged(b, f, a) for b, f, a in zip(motions, front.motions, alphas[1:], strict=True)]
-        step = _merged(step, front.step, alphas[2])
     same = rng.random() > 0.04
     if not same:
         sources[1:] = targets[1:] = _Layer((pool.picture(rng),) * 2, side, rng, None, amount).sources[1:]
@@ -214,7 +211,7 @@ def draw_example(pool: Pool, side: int, rng: np.random.Generator, kind: str | No
     if rng.random() < 0.4:
         sigma = rng.uniform(0, 0.03)
         sources = [s + rng.normal(0, sigma, s.shape) for s in sources]
-    return Example([_bytes(s) for s in sources], [_bytes(t) for t in targets], motions, step, same)
+    return Example([_bytes(s) for s in sources], [_bytes(t) for t in targets], motions, same)
 
 
 def _merged(behind: Motion, front: Motion, alpha: NDArray[np.float32]) -> Motion:
