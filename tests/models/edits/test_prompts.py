@@ -193,7 +193,8 @@ def test_things_are_removed_and_how_is_said() -> None:
     ("text", "now", "whole"),
     [
         ("stronger", "make my shirt red", "make my shirt red, stronger"),
-        ("mehr davon", "make my shirt red, weaker", "make my shirt red, weaker, stronger"),
+        ("mehr davon", "make my shirt red, weaker", "make my shirt red"),
+        ("stronger on the hair", "make my hair blue, weaker", "make my hair blue, weaker, stronger on the hair"),
         ("too much", "ink", "ink, weaker"),
         ("weaker hair", "make my hair blue and blur the background", None),
         ("undo", "ink", "oil"),
@@ -206,6 +207,16 @@ def test_a_request_that_refers_to_the_one_before_is_a_whole_one(text: str, now: 
     asked = whole_request(text, now, "oil")
     assert asked == whole or (whole is None and now is not None and asked.startswith(now))
     assert asked == text or whole_request(asked, None, None) == asked, "it refers to none"
+
+
+def test_steps_to_and_fro_end_where_they_began() -> None:
+    now = "ink"
+    for step in ("weaker", "stronger") * 20:
+        asked = whole_request(step, now, None)
+        assert asked is not None
+        now = asked
+        assert encode(now, TEXT.encode).known
+    assert now == "ink"
 
 
 def test_stronger_and_weaker_are_steps_of_the_last_edit_or_of_the_one_that_is_named() -> None:

@@ -45,7 +45,7 @@ Encode = Callable[[str], Prompt]
 """Encoder of the painting model: a prompt for all of the picture."""
 
 
-_GRADES = ("stronger", "weaker")
+_OPPOSITE = {"stronger": "weaker", "weaker": "stronger"}
 
 
 class _NotServedError(Exception):
@@ -70,12 +70,14 @@ def whole_request(text: str, now: str | None, before: str | None) -> str | None:
         if now is None and before is None:
             raise ControlError("there is nothing to undo; say how the picture should look")
         return before
-    if edit.action not in _GRADES:
+    if edit.action not in _OPPOSITE:
         return text
-    whole = f"{now}, {Edit(edit.action, on=edit.on).sentence}"
-    if _distinct(_sure_edits(whole)) == _distinct(_sure_edits(str(now))):
-        raise ControlError(f"'{now}' gets no {edit.action}; set the strength, or say how the picture should look")
-    return whole
+    # A step back takes the one before it away, so that requests do not grow.
+    undone = str(now).removesuffix(f", {Edit(_OPPOSITE[edit.action], on=edit.on).sentence}")
+    for asked in (undone, f"{now}, {Edit(edit.action, on=edit.on).sentence}"):
+        if _distinct(_sure_edits(asked)) != _distinct(_sure_edits(str(now))):
+            return asked
+    raise ControlError(f"'{now}' gets no {edit.action}; set the strength, or say how the picture should look")
 
 
 def _sure_edits(text: str) -> tuple[Edit, ...]:
