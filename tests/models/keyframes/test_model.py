@@ -16,6 +16,7 @@ from vivace.errors import BackendUnavailableError, ControlError
 from vivace.models import base
 from vivace.models.base import Chunk
 from vivace.models.keyframes.model import note_on
+from vivace.runtime.exported.openvino import OpenVinoNetwork
 
 
 def step(model, state, picture: np.ndarray, prompt: str | None = None, **options) -> np.ndarray:
@@ -92,6 +93,23 @@ def test_a_restored_key_frame_that_is_taken_away_does_not_come_back_in_place_of_
     led = step(mini, other, picture, keyframe=painted(picture, -30))
     assert (led[44, 30] != picture[44, 30]).any()
     np.testing.assert_array_equal(led[44, 100], picture[44, 100])
+
+
+def test_networks_are_compiled_where_a_key_frame_is_set_and_not_on_the_path_of_frames(
+    mini, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled, compile_ = [], OpenVinoNetwork._compile
+    monkeypatch.setattr(OpenVinoNetwork, "_compile", lambda *given: compiled.append(1) or compile_(*given))
+    picture = scene(size=(176, 112))  # a size that no other test has
+    with Stream(mini, size=(176, 112)) as stream:
+        stream.push(picture)
+        before = len(compiled)
+        stream.update(options={"keyframe": painted(picture)})
+        assert len(compiled) == before + 2, "one reads the key frame, one follows it"
+        stream.push(picture)
+        stream.update(options={"keyframe": painted(picture, 5)})
+        stream.push(picture)
+        assert len(compiled) == before + 2
 
 
 def test_at_another_size_a_key_frame_is_held_against_the_frame_at_which_it_was_set() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +41,7 @@ class KeyEdit:
     """Picture that it was first held against, where no source is given: later ones may show something else."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class KeyframeState(Generic[State]):
     """One stream."""
 
@@ -63,6 +65,11 @@ class KeyframeModel(Generic[State]):
         self._networks = networks
         self.spec = replace(painter.spec, options=(*painter.spec.options, *CONTROLS))
         self.runtime, self.device = painter.runtime, painter.device
+        self._lock = threading.Lock()
+        self._states: WeakSet[KeyframeState[State]] = WeakSet()
+        """Open states."""
+        self._ready: set[tuple[int, int]] = set()
+        """Sizes that the networks are compiled for."""
 
     def nbytes(self, size: tuple[int, int]) -> int:
         """Return the most bytes that a stream of `size = (width, height)` takes."""
@@ -70,7 +77,10 @@ class KeyframeModel(Generic[State]):
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> KeyframeState[State]:
         """Open one stream; errors are those of the painting model."""
-        return KeyframeState(size, self.painter.open(size, seed=seed))
+        state = KeyframeState(size, self.painter.open(size, seed=seed))
+        with self._lock:
+            self._states.add(state)
+        return state
 
     def prepare_efforts(self, state: KeyframeState[State]) -> None:
         """Get ready for all efforts."""
@@ -85,10 +95,19 @@ class KeyframeModel(Generic[State]):
         return self.painter.whole_request(text, now, before)
 
     def encode_control(self, name: str, value: Any) -> Any:
-        """Encode a control of the painting model; for a key frame, the networks that follow it are loaded."""
+        """Encode a control of the painting model; for a key frame, what follows it is loaded, and compiled if need be.
+
+        That takes most of a second, for which no stream's frame shall have to wait.
+        """
         if name != KEYFRAME.name:
             return self.painter.encode_control(name, value)
         self._networks()
+        with self._lock:
+            sizes = {state.size for state in self._states} - self._ready
+            self._ready |= sizes
+        for width, height in sizes:
+            blank = np.zeros((height, width, 3), np.uint8)
+            self._opened((width, height)).take(blank, blank)
         return KeyEdit(value)
 
     def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> Plan | None:
