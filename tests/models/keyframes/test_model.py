@@ -13,7 +13,7 @@ from PIL import Image
 from models.keyframes.test_follower import SIZE, painted, scene
 from vivace import Stream
 from vivace.errors import BackendUnavailableError, ControlError
-from vivace.models import base
+from vivace.models import base, load_model
 from vivace.models.base import Chunk
 from vivace.models.keyframes.model import note_on
 from vivace.runtime.exported.openvino import OpenVinoNetwork
@@ -110,6 +110,13 @@ def test_networks_are_compiled_where_a_key_frame_is_set_and_not_on_the_path_of_f
         stream.update(options={"keyframe": painted(picture, 5)})
         stream.push(picture)
         assert len(compiled) == before + 2
+
+
+@pytest.mark.parametrize("name", ["mini", "mini2"])
+def test_a_key_frame_is_followed_with_as_many_threads_as_the_model_has(name: str) -> None:
+    networks = load_model(name, threads=1)._networks()
+    assert [each._config["INFERENCE_NUM_THREADS"] for each in networks] == [1, 1]
+    assert load_model(name, threads=1)._networks() is networks, "loaded once"
 
 
 def test_at_another_size_a_key_frame_is_held_against_the_frame_at_which_it_was_set() -> None:

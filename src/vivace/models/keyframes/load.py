@@ -23,7 +23,7 @@ class Networks(NamedTuple):
     follow: Network
 
 
-_loaded: dict[Path, Networks] = {}
+_loaded: dict[tuple[Path, int | None], Networks] = {}
 _lock = threading.Lock()
 
 
@@ -48,7 +48,8 @@ def load(folder: Path = FOLDER, *, threads: int | None = None) -> Networks:
 
     need_opencv()
     with _lock:
-        if folder not in _loaded:
+        key = folder, threads
+        if key not in _loaded:
             files = [read_graph(folder, name, FORMAT) for name in (REMEMBER, FOLLOW)]
-            _loaded[folder] = Networks(*(OpenVinoNetwork(f.graph, f.constants, threads=threads) for f in files))
-        return _loaded[folder]
+            _loaded[key] = Networks(*(OpenVinoNetwork(f.graph, f.constants, threads=threads) for f in files))
+        return _loaded[key]

@@ -132,8 +132,10 @@ class KeyframeModel(Generic[State]):
         now = result.rgb[0]
         follower = self._follower(state, now, edit, chunk.options.get(SOURCE.name))
         led = follower.follow(now)
-        changed = np.where((led != now).any(-1), np.uint8(255), np.uint8(0))
         note = result.note or state.note or follower.note
+        if led is now:
+            return replace(result, note=note)
+        changed = np.where((led != now).any(-1), np.uint8(255), np.uint8(0))
         return replace(result, rgb=led[None], edited=_both(result.edited, changed), note=note)
 
     def _follower(self, state: KeyframeState[State], now: Rgb, edit: KeyEdit, source: Rgb | None) -> Follower:

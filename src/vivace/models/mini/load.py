@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from vivace.checkpoints.profile import Profile, check_conventions
 from vivace.errors import BackendUnavailableError, install_extra
 from vivace.models.edits.model import EditingModel
+from vivace.models.keyframes.load import load as load_follower
 from vivace.models.keyframes.model import KeyframeModel
 from vivace.models.loading import LoadOptions
 from vivace.models.mini.config import WORKING_MULTIPLE_PX, MiniConfig
@@ -36,13 +39,14 @@ def load(
         "working_multiple_px": WORKING_MULTIPLE_PX,
     }
     check_conventions(profile, computed)
+    follower = partial(load_follower, threads=threads)
     if runtime in (None, "openvino"):
         from vivace.runtime.exported.openvino import OpenVinoNetwork
 
         files = read_files()
         network = OpenVinoNetwork(files.graph, files.constants, threads=threads, f32=options.precision == "f32")
         check_precision(options, network.info)
-        return KeyframeModel(EditingModel(MiniModel(network, TextEncoder.load())))
+        return KeyframeModel(EditingModel(MiniModel(network, TextEncoder.load())), follower)
     try:
         from vivace.models.mini.checkpoint import load_net
         from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
@@ -51,4 +55,4 @@ def load(
         raise BackendUnavailableError(f"the eager runtime needs {error.name}; {install_extra('train')}") from error
     oracle = EagerNetwork(StepGraph(load_net()), GRAPH_OUTPUTS, threads=threads)
     check_precision(options, oracle.info)
-    return KeyframeModel(EditingModel(MiniModel(oracle, TextEncoder.load())))
+    return KeyframeModel(EditingModel(MiniModel(oracle, TextEncoder.load())), follower)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from vivace.checkpoints.profile import Profile, check_conventions
 from vivace.errors import BackendUnavailableError, CheckpointError, install_extra
 from vivace.models.edits.model import EditingModel
+from vivace.models.keyframes.load import load as load_follower
 from vivace.models.keyframes.model import KeyframeModel
 from vivace.models.loading import LoadOptions
 from vivace.models.mini2.codes import Codes
@@ -68,7 +70,9 @@ def load(
     else:
         networks = _eager(files, cfg, threads)
     check_precision(options, networks.whole.info)
-    return KeyframeModel(EditingModel(Mini2Model(networks, codes, PictureReader(folder))))
+    return KeyframeModel(
+        EditingModel(Mini2Model(networks, codes, PictureReader(folder))), partial(load_follower, threads=threads)
+    )
 
 
 def _codes(files: GraphFiles, folder: Path) -> Codes:
