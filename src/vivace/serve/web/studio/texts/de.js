@@ -211,7 +211,7 @@ export const de = {
     actions: {
       look: (what, on) => `${what}: ${on}`, recolour: (what, on) => `${on} in ${what}`, blur: (_, on) => `${on} unscharf`,
       replace: (what, on) => `${what} statt ${on}`, remove: (_, on) => `${on} entfernt`, reset: (_, on) => `${on} unverändert`,
-      undo: () => "rückgängig machen (sage es allein)",
+      undo: () => "rückgängig machen (sage es allein, nach einem anderen Prompt)",
       stronger: () => "stärker (von einem Look, einer Farbe oder Unschärfe)",
       weaker: () => "schwächer (von einem Look, einer Farbe oder Unschärfe)",
       elsewhere: () => "ein anderer Ort lässt sich nicht erfinden: wähle ein Bild davon unter Modell, Hintergrund",

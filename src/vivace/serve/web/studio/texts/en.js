@@ -217,7 +217,7 @@ export const en = {
     actions: {
       look: (what, on) => `${what} on ${on}`, recolour: (what, on) => `${on} in ${what.toLowerCase()}`, blur: (_, on) => `${on} blurred`,
       replace: (what, on) => `${what.toLowerCase()} in place of ${on}`, remove: (_, on) => `${on} removed`, reset: (_, on) => `${on} as it is`,
-      undo: () => "undo (say it by itself)",
+      undo: () => "undo (say it by itself, after another prompt)",
       stronger: () => "stronger (said of a look, a colour or a blur)",
       weaker: () => "weaker (said of a look, a colour or a blur)",
       elsewhere: () => "another place cannot be invented: choose a picture of one under Model, Background",
