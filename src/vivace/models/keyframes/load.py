@@ -27,13 +27,13 @@ _loaded: dict[tuple[Path, int | None], Networks] = {}
 _lock = threading.Lock()
 
 
-def need_opencv() -> None:
+def need_opencv(what: str = "following a key frame") -> None:
     """Raise BackendUnavailableError where OpenCV is not installed, which the base install leaves out."""
     try:
         import cv2  # noqa: F401 (modules that import it are imported later)
     except ImportError as error:
         raise BackendUnavailableError(
-            f"key frames follow the picture's motion, which OpenCV finds; {install_extra('keyframes')}"
+            f"{what} needs OpenCV, which the base install leaves out; {install_extra('keyframes')}"
         ) from error
 
 

@@ -24,6 +24,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
+from vivace.models.keyframes.load import need_opencv
 from vivace.models.mini.textures import Textures, make_textures, screens
 from vivace.models.mini2.looks import LOOKS, Look
 from vivace.models.mini2.textures import Cells, block_textures, make_cells
@@ -32,7 +33,6 @@ from vivace.train.looks.computed import COMPUTED
 from vivace.train.looks.material import Material, draw_segments, draw_style_picture
 from vivace.train.looks.neural import CODE_NUMBERS, NeuralTeachers
 from vivace.train.looks.operators import LookTextures
-from vivace.train.looks.steady import filter_along_motion
 from vivace.train.processes import replacing
 from vivace.train.teachers import TeacherTextures
 
@@ -141,6 +141,9 @@ def steadied(look: str, pictures: Tensor, painted: Tensor) -> Tensor:
     """Return a pair `[2 3 h w]` painted, filtered along the motion of `pictures [4 3 h w]` if its teacher flickers."""
     if look in COMPUTED:
         return painted
+    need_opencv("steadying what flickers")
+    from vivace.train.looks.steady import filter_along_motion
+
     sources = [np.ascontiguousarray(x) for x in _bytes(pictures).permute(0, 2, 3, 1).numpy()]
     steady = filter_along_motion(sources, [np.ascontiguousarray(x) for x in painted.permute(0, 2, 3, 1).numpy()])
     return torch.from_numpy(np.stack(steady[-FRAMES:])).permute(0, 3, 1, 2).clamp(0, 1)
