@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--sheets", type=Path, help="folder for the frame that differs most: source, without, with, 4x")
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
-    model = load_model("mini2").painter
+    model = load_model("mini2").painter.painter
     print("| clip, look | fps against without | where tiles are remembered | painted | PSNR, median, least |")
     print("|---|---|---|---|---|")
     for clip, look in itertools.product(args.clips, args.looks):

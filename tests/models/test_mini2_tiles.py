@@ -28,8 +28,8 @@ TILE = 32
 @pytest.fixture(scope="module")
 def model(mini2_profile: str) -> Mini2Model:
     loaded = load_model(mini2_profile, threads=1, options=LoadOptions(precision="f32"))
-    assert isinstance(loaded.painter, Mini2Model)
-    return loaded.painter
+    assert isinstance(loaded.painter.painter, Mini2Model)
+    return loaded.painter.painter
 
 
 def still(frames: int, size: tuple[int, int] = SIZE) -> list[np.ndarray]:
@@ -161,7 +161,7 @@ def test_streams_that_remember_are_independent_and_go_on_after_a_save(model: Min
 
 def test_the_shipped_graphs_belong_together() -> None:
     shipped = load_model("mini2", threads=1, options=LoadOptions(precision="f32"))
-    model = shipped.painter
+    model = shipped.painter.painter
     assert isinstance(model, Mini2Model)
     pictures = still(6, (96, 64))
     # The fourth frame is painted tile by tile, all of them.
