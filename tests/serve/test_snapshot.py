@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from http_fakes import Running, running
 from patience import PATIENCE_S
 from serve_rig import grey
 from vivace.errors import SinkWriteError
+from vivace.media.frame import Frame
 from vivace.serve import marking as marking_module
 from vivace.serve.marking import Marking
 from vivace.settings import MARKS
@@ -55,6 +57,19 @@ def asked(server: Running, session: dict[str, Any], **query: str) -> Any:
     return server.client.get(f"/v1/sessions/{session['id']}/snapshot", params=query, headers=headers)
 
 
+def of_one_moment(
+    server: Running, session: dict[str, Any], *queries: dict[str, str]
+) -> tuple[Frame, list[NDArray[np.uint8]]]:
+    """Return the newest frame and its snapshots; pictures that were pushed may still be on their way before."""
+    live = server.manager.get(session["id"])
+    while True:
+        newest = live.newest
+        assert newest is not None
+        answers = [asked(server, session, **query) for query in queries]
+        if live.newest is newest:
+            return newest, [np.asarray(Image.open(io.BytesIO(answer.content))) for answer in answers]
+
+
 @pytest.mark.parametrize(("kind", "media_type"), [("png", "image/png"), ("jpg", "image/jpeg"), ("webp", "image/webp")])
 def test_a_snapshot_is_signed_and_at_most_8_kb_larger(
     server: Running, kind: str, media_type: str, tmp_path: Path
@@ -87,11 +102,8 @@ def test_what_is_not_painted_is_not_said_to_be(server: Running, tmp_path: Path) 
 
 def test_the_picture_is_the_one_that_left_the_model(server: Running) -> None:
     session = painting(server)
-    newest = server.manager.get(session["id"]).newest
-    assert newest is not None
-    seen = np.asarray(Image.open(io.BytesIO(asked(server, session).content)))
+    newest, (seen, both) = of_one_moment(server, session, {}, {"compare": "true"})
     assert np.abs(seen.astype(int) - newest.rgb).max() == 0
-    both = np.asarray(Image.open(io.BytesIO(asked(server, session, compare="true").content)))
     assert newest.source_rgb is not None
     np.testing.assert_array_equal(both[:, : SIZE[0]], newest.source_rgb)
     np.testing.assert_array_equal(both[:, -SIZE[0] :], newest.rgb)
@@ -100,14 +112,11 @@ def test_the_picture_is_the_one_that_left_the_model(server: Running) -> None:
 def test_where_pictures_have_no_label_one_may_be_asked_for() -> None:
     with running() as server:
         session = painting(server)
-        newest = server.manager.get(session["id"]).newest
-        assert newest is not None
-        plain = np.asarray(Image.open(io.BytesIO(asked(server, session).content)))
+        german = {"label": "bottom-right", "language": "de"}
+        newest, (plain, labelled) = of_one_moment(server, session, {}, german)
         np.testing.assert_array_equal(plain, newest.rgb)
-        labelled = asked(server, session, label="bottom-right", language="de").content
-        wanted = Label(LabelStyle("bottom-right", language="de"))(newest).rgb
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(labelled))), wanted)
-        assert b"KI-bearbeitet" in labelled
+        np.testing.assert_array_equal(labelled, Label(LabelStyle("bottom-right", language="de"))(newest).rgb)
+        assert b"KI-bearbeitet" in asked(server, session, **german).content
         for wrong in ({"label": "middle"}, {"type": "gif"}, {"language": "xx"}):
             assert asked(server, session, **wrong).status_code == 422
 

@@ -69,7 +69,7 @@ def status_line(stats: Stats) -> Text:
     ]
     if stats.work_share is not None:
         parts.append(f"effort {stats.work_share:.0%}")
-    parts.append(shorten(stats.prompt) if stats.prompt else "no prompt: the source as it is")
+    parts.append(shorten(stats.prompt) if stats.prompt else "no prompt")
     return Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")
 
 

@@ -392,7 +392,7 @@ class _Player:
             return
         try:
             ack = steer(self.stream, line)
-        except UsageError as error:  # what was typed cannot be used; the stream goes on as it was
+        except VivaceError as error:  # also of a file that it names; the stream goes on as it was
             self.line.notice(str(error))
         else:
             self.line.notice(ack.message or (line[1:] if line.startswith("/") else shorten(line)))

@@ -50,6 +50,9 @@ def load(folder: Path = FOLDER, *, threads: int | None = None) -> Networks:
     with _lock:
         key = folder, threads
         if key not in _loaded:
-            files = [read_graph(folder, name, FORMAT) for name in (REMEMBER, FOLLOW)]
-            _loaded[key] = Networks(*(OpenVinoNetwork(f.graph, f.constants, threads=threads) for f in files))
+            follow = read_graph(folder, FOLLOW, FORMAT)
+            remember = read_graph(folder, REMEMBER, FORMAT, follow.tensors)
+            _loaded[key] = Networks(
+                *(OpenVinoNetwork(each.graph, each.constants, threads=threads) for each in (remember, follow))
+            )
         return _loaded[key]
