@@ -188,7 +188,7 @@ def note_on(edit: Rgb, fitted: Rgb, key: Rgb) -> str:
     if fitted.std((0, 1)).max() < PLAIN:
         return "the key frame is a picture of one colour, so all of the picture becomes that"
     if np.mean(change > 40) > UNLIKE and np.corrcoef(fitted.mean(-1).ravel(), key.mean(-1).ravel())[0, 1] < ALIKE:
-        return "the key frame does not look like the frame that it is held against, keyframe_source or that of its setting"
+        return "the key frame does not look like its source: keyframe_source, or the frame at which it was set"
     aspect, wanted = edit.shape[1] / edit.shape[0], key.shape[1] / key.shape[0]
     if abs(aspect / wanted - 1) > 0.02:
         return f"the key frame of {edit.shape[1]}x{edit.shape[0]} px was cropped to the picture's shape"
