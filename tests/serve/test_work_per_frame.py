@@ -9,7 +9,7 @@ import pytest
 
 from serve_rig import grey, in_loop, opened, running_manager, until
 from vivace.serve.session_manager import SessionManager
-from vivace.stream.account import Histogram
+from vivace.stream.histogram import Histogram
 
 
 class CountedLock:

@@ -8,7 +8,8 @@ import pytest
 from fakes import FakeClock
 from vivace.media.frame import Frame
 from vivace.models.base import RuntimeInfo
-from vivace.stream.account import SERVED_STAGES, Account, Histogram, Painting, merged
+from vivace.stream.account import SERVED_STAGES, Account, Painting
+from vivace.stream.histogram import Histogram, merged
 from vivace.stream.stats import Stats
 
 

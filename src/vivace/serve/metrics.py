@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from vivace.serve.session_manager import SessionManager
 from vivace.serve.snapshot import ModelSnapshot, ServerSnapshot
 from vivace.serve.version import VERSION
-from vivace.stream.account import Histogram
+from vivace.stream.histogram import Histogram
 
 BUCKETS_MS = (1, 2, 5, 10, 15, 20, 25, 30, 33.4, 40, 50, 66.7, 80, 100, 120, 150, 200, 350, 500, 1000)
 """Upper edges, dense around the frame budgets of 15 to 60 frames a second."""

@@ -32,8 +32,9 @@ from vivace.serve.settings import ServeSettings
 from vivace.serve.snapshot import ServerSnapshot, model_snapshot
 from vivace.serve.steering import check_opening
 from vivace.show.drive import followers
-from vivace.stream.account import SERVED_STAGES, Account, merged
+from vivace.stream.account import SERVED_STAGES, Account
 from vivace.stream.finish import Finisher
+from vivace.stream.histogram import merged
 from vivace.trust.moderation import Moderation
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vivace.serve.served_model import ServedModel
-from vivace.stream.account import Histogram
+from vivace.stream.histogram import Histogram
 
 
 @dataclass(frozen=True, slots=True)

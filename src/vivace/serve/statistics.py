@@ -9,7 +9,8 @@ from typing import Literal
 from vivace import messages
 from vivace.media.size import Size
 from vivace.serve.sound import State as SoundState
-from vivace.stream.account import Account, Histogram
+from vivace.stream.account import Account
+from vivace.stream.histogram import Histogram
 
 SMOOTH_FPS = 24.0
 """Below it motion is seen to jerk."""
