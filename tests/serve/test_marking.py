@@ -17,7 +17,7 @@ from vivace.serve.marking import Marking
 from vivace.serve.settings_sources import read_settings
 from vivace.settings import MARKS, Settings
 from vivace.trust.keys import open_key
-from vivace.trust.label import LabelStyle, box_of
+from vivace.trust.label import LabelStyle, _drawn
 from vivace.trust.reading import find_credentials, find_label
 
 SIZE = (128, 96)
@@ -50,7 +50,7 @@ async def test_everybody_sees_the_label_and_a_recording_says_what_it_is(tmp_path
     async with running_manager(recordings=tmp_path, size=SIZE, marking=marking(tmp_path)) as manager:
         told, seen = await recorded(manager, "red")
         assert told.message == ""
-        x, y, width, height = box_of(LabelStyle(), SIZE)
+        x, y, width, height = _drawn(LabelStyle(), SIZE).box
         assert (seen[-1][y : y + height, x : x + width] != seen[-1][-1, -1]).any()
         file = tmp_path / told.name
         found = find_credentials(file)

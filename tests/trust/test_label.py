@@ -10,7 +10,7 @@ import pytest
 
 from vivace.errors import ControlError
 from vivace.media.frame import Frame
-from vivace.trust.label import WORDS, Corner, Label, LabelSize, LabelStyle, Language, box_of
+from vivace.trust.label import WORDS, Corner, Label, LabelSize, LabelStyle, Language, _drawn
 
 
 def frame(size: tuple[int, int] = (512, 288), *, painted: bool = True, grey: int = 128) -> Frame:
@@ -23,7 +23,7 @@ def frame(size: tuple[int, int] = (512, 288), *, painted: bool = True, grey: int
 def test_it_is_in_its_corner_and_nowhere_else(corner: Corner, size: tuple[int, int]) -> None:
     style = LabelStyle(corner)
     before, after = frame(size), Label(style)(frame(size))
-    x, y, width, height = box_of(style, size)
+    x, y, width, height = _drawn(style, size).box
     changed = (before.rgb != after.rgb).any(axis=2)
     assert changed[y : y + height, x : x + width].mean() > 0.5
     changed[y : y + height, x : x + width] = False
@@ -36,7 +36,7 @@ def test_it_is_in_its_corner_and_nowhere_else(corner: Corner, size: tuple[int, i
 @pytest.mark.parametrize("grey", [0, 128, 255])
 def test_it_can_be_read_on_any_picture(grey: int) -> None:
     style = LabelStyle(size="large")
-    x, y, width, height = box_of(style, (512, 288))
+    x, y, width, height = _drawn(style, (512, 288)).box
     box = Label(style)(frame(grey=grey)).rgb[y : y + height, x : x + width].astype(int)
     assert box.max() == 255
     assert np.percentile(box, 30) < 100
@@ -51,7 +51,7 @@ def test_what_is_not_painted_stays_as_it_is() -> None:
 @pytest.mark.parametrize("size", get_args(LabelSize))
 def test_each_language_and_size_fits(language: Language, size: LabelSize) -> None:
     style = LabelStyle("bottom-right", size, language)
-    small, large = box_of(style, (160, 120)), box_of(style, (1920, 1080))
+    small, large = _drawn(style, (160, 120)).box, _drawn(style, (1920, 1080)).box
     assert small.x >= 0
     assert small.y >= 0
     assert large.width > small.width
@@ -73,7 +73,7 @@ def test_it_is_seen_where_the_picture_is_transparent() -> None:
     )
     after = Label()(clear)
     assert after.alpha is not None
-    x, y, width, height = box_of(LabelStyle(), plain.size)
+    x, y, width, height = _drawn(LabelStyle(), plain.size).box
     assert after.alpha[y + height // 2, x + width // 2] == 255
     assert after.alpha[-1, -1] == 0
 

@@ -104,13 +104,9 @@ class Label:
         return replace(frame, rgb=rgb, alpha=alpha)
 
 
-def box_of(style: LabelStyle, size: Size) -> Box:
-    """Return where the label is in a picture of `(width, height)` px."""
-    return _drawn(style, size).box
-
-
 @lru_cache(maxsize=16)
 def _drawn(style: LabelStyle, size: Size) -> _Drawn:
+    """Return the label for pictures of `(width, height)` px."""
     width, height = size
     text, with_font = _fitting(style, size)
     px = getattr(with_font, "size", _SMALLEST_PX)

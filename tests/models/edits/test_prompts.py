@@ -36,8 +36,9 @@ def test_a_look_that_only_mini2_has_is_said_to_be_there(text: str, looks: str | 
     assert prompt.message.endswith(f" The model mini2 paints {looks}.") == (looks is not None)
 
 
-def test_a_look_that_is_left_out_is_said() -> None:
-    prompt = encode("half stained glass, half ink", TEXT.encode)
+@pytest.mark.parametrize("text", ["half stained glass, half ink", "a little stained glass and cartoon"])
+def test_a_look_that_is_left_out_is_said(text: str) -> None:
+    prompt = encode(text, TEXT.encode)
     assert prompt.known
     assert prompt.message.endswith(" Stained glass is left out. The model mini2 paints stained glass.")
 

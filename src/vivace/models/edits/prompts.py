@@ -37,15 +37,13 @@ _CANNOT = {
     "stronger": "Nothing there could be stronger; say it of a look, a colour or a blur, or set the strength.",
     "weaker": "Nothing there could be weaker; say it of a look, a colour or a blur, or set the strength.",
 }
+_OPPOSITE = {"stronger": "weaker", "weaker": "stronger"}
 _ELSEWHERE = ("place", "transport")
 """Rules of the reader by which a request is to be somewhere else."""
 _OTHER_PLACE = "Other places cannot be invented; give a picture of one as 'background'"
 
 Encode = Callable[[str], Prompt]
 """Encoder of the painting model: a prompt for all of the picture."""
-
-
-_OPPOSITE = {"stronger": "weaker", "weaker": "stronger"}
 
 
 class _NotServedError(Exception):
@@ -63,19 +61,19 @@ def whole_request(text: str, now: str | None, before: str | None) -> str | None:
         ControlError: there is nothing to undo, or nothing stronger or weaker.
     """
     edits = () if is_saved_look(text) else _sure_edits(text)
-    if len(edits) != 1 or (edits[0].action != "undo" and (now is None or is_saved_look(now))):
+    if len(edits) != 1:
         return text
     [edit] = edits
     if edit.action == "undo":
         if now is None and before is None:
             raise ControlError("there is nothing to undo; say how the picture should look")
         return before
-    if edit.action not in _OPPOSITE:
+    if edit.action not in _OPPOSITE or now is None or is_saved_look(now):
         return text
     # A step back takes the one before it away, so that requests do not grow.
-    undone = str(now).removesuffix(f", {Edit(_OPPOSITE[edit.action], on=edit.on).sentence}")
+    undone = now.removesuffix(f", {Edit(_OPPOSITE[edit.action], on=edit.on).sentence}")
     for asked in (undone, f"{now}, {Edit(edit.action, on=edit.on).sentence}"):
-        if _distinct(_sure_edits(asked)) != _distinct(_sure_edits(str(now))):
+        if _distinct(_sure_edits(asked)) != _distinct(_sure_edits(now)):
             return asked
     raise ControlError(f"'{now}' gets no {edit.action}; set the strength, or say how the picture should look")
 
@@ -105,8 +103,10 @@ def encode(text: str, paint: Encode) -> Prompt:
     plain = replace(whole_picture, embeds=whole(whole_picture.embeds), message=message)
     if request is not None and request.reason in _ELSEWHERE and reading.confidence >= _SURE:
         return _elsewhere(plain, [_TITLES[key] for key, _ in request.near()], paint)
-    if not _has_more(reading) or (reading.confidence < _SURE and plain.known):
+    if not _has_more(reading):
         return _weakened(plain, reading, whole_picture, paint)
+    if reading.confidence < _SURE and plain.known:
+        return plain
     try:
         return _encoded(text, reading, paint, len(whole_picture.embeds))
     except _NotServedError as reason:
@@ -117,10 +117,13 @@ def encode(text: str, paint: Encode) -> Prompt:
 
 def _weakened(plain: Prompt, reading: Reading, whole_picture: Prompt, paint: Encode) -> Prompt:
     """Return a look on all of the picture as weak as it is asked for, if its painting model has no amounts."""
-    weak = plain.known and [edit.amount for edit in reading.edits] == ["little"]
-    if not weak or not np.array_equal(_look_of(reading.edits[0], paint).embeds, whole_picture.embeds):
+    if not plain.known or [edit.amount for edit in reading.edits] != ["little"]:
         return plain
-    edits = (_said(reading.edits[0], tuple(style for style, _ in plain.matches)),)
+    [edit] = reading.edits
+    look = paint(_named(edit))
+    if not look.known or not np.array_equal(look.embeds, whole_picture.embeds):
+        return plain
+    edits = (_said(edit, tuple(style for style, _ in plain.matches)),)
     embeds = whole(whole_picture.embeds, _LOOK["little"])
     return replace(plain, embeds=embeds, message=reading.sentence, edits=edits)
 
@@ -186,8 +189,13 @@ def _said(edit: Edit, styles: tuple[str, ...] = ()) -> PromptEdit:
     return PromptEdit(edit.action, styles or what, on, keep, edit.amount)
 
 
+def _named(edit: Edit) -> str:
+    """Return the titles of an edit's looks."""
+    return " and ".join(_TITLES[key] for key in sorted(edit.what))
+
+
 def _look_of(edit: Edit, paint: Encode) -> Prompt:
-    look = paint(" and ".join(_TITLES[key] for key in sorted(edit.what)))
+    look = paint(_named(edit))
     if not look.known:
         raise _NotServedError(look.message + _left_to_mini2(look, Reading((edit,)), paint), look.matches)
     return look
