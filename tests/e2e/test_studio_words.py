@@ -54,6 +54,8 @@ def test_an_edit_is_said_as_it_was_understood_and_what_of_it_is_not_in_the_pictu
     live.paint("make my shirt red")
     said = "document.querySelector('#prompt-said:not(.bad)')?.textContent"
     live.wait_until(f"{said} === 'The clothes in red. Not in the picture now: the clothes.'")
+    other = "(studio.prompts.say(() => 'Other.'), document.getElementById('prompt-said').textContent)"
+    assert live.page.evaluate(other) == "Other.", "what was missing for the prompt before is not said of the next"
     live.paint(BLUEPRINT)
     live.wait_until(f"{said} === 'Painting as blueprint.'")
 

@@ -160,6 +160,7 @@ export class Prompts {
   /** Say under the prompt what `words` gives, in each language that is chosen; `near` gives prompts to be had by a click, `[{title, prompt}…]`. */
   say(words, { bad = false, near = () => [] } = {}) {
     const place = $("prompt-said");
+    this.#absent = this.#missing = [];   // those of the prompt before
     this.write = () => {
       const offers = this.offers(near());
       const missing = this.#missing.length && !bad ? ` ${T.prompt.missing(placesWords(this.#missing))}` : "";
