@@ -189,7 +189,7 @@ def bench_app(settings: Settings) -> App:
         folder
             Where to.
         seed
-            Of the scenes.
+            Seed of the scenes.
         """
         from vivace.bench.quality.export import export_command
 
@@ -238,7 +238,7 @@ def bench_app(settings: Settings) -> App:
         edits
             Only these edits of the scenes: recolour, night, snow, background.
         seed
-            Of the scenes.
+            Seed of the scenes.
         out
             Folder for the figures and the pictures.
         """

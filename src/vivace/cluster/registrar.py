@@ -220,7 +220,7 @@ class Registrar:
     async def drain(self, name: str, *, on: bool, move: bool, restart: bool = False) -> Refusal | Drained:
         """Give a worker nothing new, and have its sessions go on elsewhere; return how many did.
 
-        `restart` starts its process anew after that. Sessions for which there is no other place stay, and it is not.
+        `restart` starts its process anew after that, unless sessions stay for which there is no other place.
         """
         try:
             self._directory.drain(name, on)
@@ -235,7 +235,8 @@ class Registrar:
                 text = f"{len(refused)} sessions of {name} find no other place ({refused[0].message}); it goes on"
                 return Refusal(code="no_worker", message=text)
             await self._reach(name).restart()
-        return Drained(moved=len(answers) - len(refused), stayed=len(refused))
+        moved = sum(isinstance(answer, Place) for answer in answers)  # one that ended meanwhile did neither
+        return Drained(moved=moved, stayed=len(refused))
 
     def workers(self) -> list[WorkerState]:
         """Return all workers."""
