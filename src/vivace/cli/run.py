@@ -298,10 +298,10 @@ class _Run:
         """Tell what the run did, and write the statistics."""
         if self._sizes and self._options.size is None and (note := shrunk(self._sizes, source, stream)):
             self._note(note)
+        stats = stream.stats()
         written = self._sink.frames_written or any(outlet.frames_written for outlet in self._outlets)
         if written or not failed:
             summarise = stills_summary if self._sink.stills else summary
-            stats = stream.stats()
             print(summarise(stats, self._sink.frames_written, self._sink.name, elapsed_s))
             if said := not_found(stats):
                 print(said)
@@ -312,7 +312,7 @@ class _Run:
             for outlet in self._outlets:
                 print(f"{outlet.frames_written} to {outlet.sink.name}, {outlet.frames_dropped} lost")
         if self._options.stats is not None:
-            write_stats(self._options.stats, stream.stats().to_dict())
+            write_stats(self._options.stats, stats.to_dict())
 
 
 @dataclass(slots=True)
