@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from vivace.bench.metrics.similarity import psnr_db
 from vivace.errors import UsageError
 from vivace.models.keyframes.follower import Follower
 from vivace.models.keyframes.load import Networks, load
 from vivace.models.keyframes.motion import Motion, after, carry, find, grey, search
+from vivace.train.keyframes.edits import LEAST_PX, inside
 from vivace.worlds import RAYCAST, load_world, make_scene
 from vivace.worlds.scene import Scene
 
@@ -31,10 +33,6 @@ AT = (24, 96)
 MOMENTS = (*(f"frame {n}" for n in AT), "returned")
 EDITS = ("recolour", "night", "snow", "background")
 """Edits that are followed: a key frame cannot say what is behind a thing that it removes."""
-CHANGED = 8
-"""Change of a px by the edit, levels, from which it is inside of it."""
-LEAST_PX = 64
-"""Fewest px of an edit that are judged."""
 HIDDEN, BACK = 0.1, 0.5
 """Shares of the key frame's edited px below which the edit is hidden, and above which it is back."""
 WAYS = ("followed", "attention off", "motion off", "DIS warp", "source")
@@ -66,12 +64,6 @@ class Report:
     def of(self, edit: str, moment: str) -> list[Row]:
         """Return the rows of an edit at a moment."""
         return [row for row in self.rows if row.edit == edit and row.moment == moment]
-
-
-def psnr(picture: Rgb, target: Rgb, inside: NDArray[np.bool_]) -> float:
-    """Return the PSNR of a picture to its target on some px `[h w]`, dB; at most 54, half a level of error."""
-    error = np.square(picture[inside].astype(np.float32) - target[inside]).mean()
-    return float(10 * np.log10(255**2 / max(float(error), 0.25)))
 
 
 def measure(
@@ -128,12 +120,12 @@ def _follow(
         target = changed.render(n / FPS)
         straight = carry(find(flow, grey(source), grey(sources[0]), None), key)
         warps = [straight] if chained is None else [straight, carry(chained, key)]
-        inside = cv2.absdiff(target, source).max(-1) >= CHANGED
-        if inside.sum() < LEAST_PX:
+        area = inside(target, source)
+        if area.sum() < LEAST_PX:
             continue
-        warped = max(warps, key=lambda picture: psnr(picture, target, inside))
+        warped = max(warps, key=lambda picture: psnr_db(picture, target, area))
         shown = dict(zip(WAYS, (*outputs.values(), warped, source), strict=True))
-        by_area = ({way: psnr(p, target, area) for way, p in shown.items()} for area in (inside, inside | True))
+        by_area = ({way: psnr_db(p, target, where) for way, p in shown.items()} for where in (area, None))
         found.rows.append(Row(scene, edit, moments[n], n, *by_area))
         found.sheets.append(np.concatenate([sources[0], key, source, target, *outputs.values(), warped], 1))
 
@@ -141,8 +133,8 @@ def _follow(
 def _share(changed: Scene, sources: list[Rgb], n: int, key: Rgb) -> float:
     """Return how many px are inside the edit, as a share of those of the key frame."""
     now = changed.render(n / FPS)
-    areas = [int((cv2.absdiff(a, b).max(-1) >= CHANGED).sum()) for a, b in ((now, sources[n]), (key, sources[0]))]
-    return areas[0] / max(areas[1], 1)
+    then = inside(key, sources[0]).sum()
+    return float(inside(now, sources[n]).sum() / max(then, 1))
 
 
 def write_sheet(report: Report, path: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vivace.models.keyframes.config import EDIT, INPUT_CHANNELS, KEY, NOW, PAST, TOKEN_PX, TRUST
 from vivace.models.keyframes.load import Networks
-from vivace.models.keyframes.motion import Motion, after, carry, find, grey, search, still, trust
+from vivace.models.keyframes.motion import Luma, Motion, after, carry, find, grey, search, still, trust
 from vivace.models.mini2.blocks import to_picture
 from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS
 
@@ -65,6 +65,7 @@ class KeyFrame:
         """Read a key frame and its edit, `uint8 [h w 3]` of the stream's size `(width, height)`."""
         self.key, self.edit = (resized(picture, working_size(size)) for picture in (key, edit))
         self.small = resized(self.key, motion_size(size))
+        self.luma = grey(self.small)
         pair = np.concatenate([to_blocks(self.key), to_blocks(self.edit)], -1)[None]
         found = networks.remember.executor({"pair": pair}).run()
         self.keys, self.values = (np.array(found[name], np.float32) for name in ("keys", "values"))
@@ -134,10 +135,11 @@ class Follower:
         assert self._frame is not None
         small = resized(now, self._small)
         before = self._before
-        step = None if before is None else find(self._search, grey(small), grey(before), None)
+        luma = grey(small)
+        step = None if before is None else find(self._search, luma, grey(before), None)
         motion: Motion | None
         certain: NDArray[np.float32] | None
-        motion, certain = self._located(small, step)
+        motion, certain = self._located(small, luma, step)
         self._before = small
         if not self._resembles(float(certain.mean())):
             self._past = None
@@ -158,16 +160,16 @@ class Follower:
         self._past = np.ascontiguousarray(painted)
         return self._changed(now, picture, painted)
 
-    def _located(self, small: Rgb, step: Motion | None) -> tuple[Motion, NDArray[np.float32]]:
+    def _located(self, small: Rgb, luma: Luma, step: Motion | None) -> tuple[Motion, NDArray[np.float32]]:
         """Return where the picture's px were in the key frame, and the trust in it."""
         assert self._frame is not None
-        luma, key = grey(small), grey(self._frame.small)
-        motion = find(self._search, luma, key, None)
-        certain = trust(motion, small, self._frame.small)
+        key = self._frame
+        motion = find(self._search, luma, key.luma, None)
+        certain = trust(motion, small, key.small)
         if self._motion is not None and step is not None:
             # What was followed reaches far; what is searched for afresh has not drifted. Each px has the better one.
-            followed = find(self._search, luma, key, after(self._motion, step))
-            believed = trust(followed, small, self._frame.small)
+            followed = find(self._search, luma, key.luma, after(self._motion, step))
+            believed = trust(followed, small, key.small)
             better = believed + AFRESH >= certain
             motion = Motion(*(np.where(better, old, new) for old, new in zip(followed, motion, strict=True)))
             certain = np.where(better, believed, certain)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Field = NDArray[np.float32]
 Rgb = NDArray[np.uint8]
 Luma = NDArray[np.uint8]
+Number = TypeVar("Number", np.uint8, np.float32)
 TOLERANCE = 14.0
 """Mismatch of the carried picture, levels, from which trust fades; at twice that there is none."""
 
@@ -64,10 +65,10 @@ def after(first: Motion, second: Motion) -> Motion:
     return Motion(carried(first.x), carried(first.y))
 
 
-def carry(motion: Motion, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def carry(motion: Motion, picture: NDArray[Number]) -> NDArray[Number]:
     """Return an earlier picture `[h w c]` carried to now."""
     return np.asarray(
-        cv2.remap(picture, motion.x, motion.y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        cv2.remap(picture, motion.x, motion.y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), picture.dtype
     )
 
 

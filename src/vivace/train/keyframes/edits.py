@@ -9,8 +9,17 @@ from numpy.typing import NDArray
 Picture = NDArray[np.float32]
 """`[h w 3]`, 0 to 1."""
 Mask = NDArray[np.float32]
+CHANGED = 8
+"""Change of a px by an edit, levels, from which it is inside of it."""
+LEAST_PX = 64
+"""Fewest px inside of an edit by which it is judged."""
 EDITS = ("colour", "paint", "marks", "tint")
 """Kinds of edits: one colour replaced by another; paint over a blob; lines and spots; the whole picture toned."""
+
+
+def inside(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return the area `[h w]` of an edit that makes `target` of `source`."""
+    return np.asarray(cv2.absdiff(target, source).max(-1) >= CHANGED)
 
 
 def edited(picture: Picture, kind: str, rng: np.random.Generator) -> Picture:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vivace.models.keyframes.motion import carry, find, grey, search
 from vivace.models.keyframes.network import KeyframeNet
 from vivace.models.mini2.config import BLOCK_PX
-from vivace.train.keyframes.pairs import Pool, draw_example, to_tensor
-from vivace.train.keyframes.student import Followed, follow, inputs, remember
+from vivace.train.evaluate import psnr
+from vivace.train.keyframes.edits import LEAST_PX, inside
+from vivace.train.keyframes.pairs import Pool, draw_example
+from vivace.train.keyframes.student import Followed, follow, inputs, remember, to_rgb, to_tensor
 
-CHANGED = 8
-"""Change of a px by the edit, levels, from which it is inside of it."""
 WAYS = ("followed", "by attention alone", "by motion alone", "DIS warp", "source")
 """Systems compared: the network; the same without motion; without attention; the edited key frame carried by optical
 flow; nothing done."""
@@ -25,11 +21,8 @@ flow; nothing done."""
 
 def inside_psnr(picture: NDArray[np.uint8], target: NDArray[np.uint8], source: NDArray[np.uint8]) -> float:
     """Return the PSNR of a picture to its target inside the edit, dB; NaN if the edit is not in the picture."""
-    inside = cv2.absdiff(target, source).max(-1) >= CHANGED
-    if inside.sum() < 64:
-        return float("nan")
-    error = np.square(picture[inside].astype(np.float32) - target[inside]).mean()
-    return float(10 * np.log10(255**2 / max(float(error), 0.25)))
+    area = inside(target, source)
+    return psnr(picture[area], target[area]) if area.sum() >= LEAST_PX else float("nan")
 
 
 @torch.no_grad()
@@ -56,9 +49,3 @@ def measure(net: KeyframeNet, pool: Pool, *, side: int = 256, count: int = 24) -
                 rows.append(row)
         table[kind] = dict(zip(WAYS, np.mean(rows, 0).tolist(), strict=True))
     return table
-
-
-def to_rgb(pictures: Tensor) -> Sequence[NDArray[np.uint8]]:
-    """Return pictures `[n 3 h w]` in [-1, 1] as bytes `[h w 3]`."""
-    scaled = ((pictures.clamp(-1, 1) + 1) * 128).clamp(0, 255).round()
-    return list(scaled.to(torch.uint8).permute(0, 2, 3, 1).numpy())

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from vivace.errors import CheckpointError
-from vivace.models.keyframes.motion import Motion, find, grey, search, trust
+from vivace.models.keyframes.motion import carry, find, grey, search, trust
 from vivace.models.keyframes.network import KeyframeNet
 from vivace.models.mini2.config import BLOCK_PX
-from vivace.train.keyframes.pairs import Example, Pool, draw_example, known_motion, to_tensor
-from vivace.train.keyframes.student import Followed, follow, inputs, remember
+from vivace.train.keyframes.pairs import Example, Pool, draw_example, known_motion
+from vivace.train.keyframes.student import Followed, follow, inputs, remember, to_rgb, to_tensor
 from vivace.train.looks.fit import Progress, Stop, learning_rate, log_line, log_segment
 from vivace.train.looks.losses import picture_loss, temporal_loss
 from vivace.train.looks.material import read_material
@@ -124,16 +124,15 @@ def _carried_past(
     examples: list[Example], painted: Tensor, source: Tensor, rng: np.random.Generator, frame: int
 ) -> tuple[Tensor, Tensor]:
     """Return the other frame's output, carried to frame 1 or 2, and the trust in it."""
-    pictures = ((painted.clamp(-1, 1) + 1) * 128).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    pictures = to_rgb(painted)
     past = source.clone()
     certain = torch.zeros(len(source), 1, *(side // BLOCK_PX for side in source.shape[2:]))
     for n, example in enumerate(examples):
         if rng.random() < 0.1:
             continue
         now, before = example.sources[frame], example.sources[3 - frame]
-        motion: Motion = find(_SEARCH, grey(now), grey(before), None)
-        carried = cv2.remap(pictures[n], motion.x, motion.y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        past[n] = to_tensor([np.asarray(carried, np.uint8)])[0]
+        motion = find(_SEARCH, grey(now), grey(before), None)
+        past[n] = to_tensor([carry(motion, pictures[n])])[0]
         known = torch.from_numpy(trust(motion, now, before))
         certain[n] = nn.functional.avg_pool2d(known[None], BLOCK_PX)
     return past, certain

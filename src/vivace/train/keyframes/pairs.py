@@ -12,10 +12,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
-from torch import Tensor
 
 from vivace.models.keyframes.motion import Motion, find, grey, search, still
 from vivace.train.clips import read_run
@@ -241,8 +239,3 @@ def known_motion(example: Example, frame: int, rng: np.random.Generator) -> Moti
     side = exact.x.shape[0]
     wrong = cv2.resize(rng.normal(0, 0.008 * side, (4, 4, 2)).astype(np.float32), (side, side))
     return find(_SEARCH, luma[0], luma[1], Motion(exact.x + wrong[..., 0], exact.y + wrong[..., 1]))
-
-
-def to_tensor(pictures: list[NDArray[np.uint8]]) -> Tensor:
-    """Return pictures as `[n 3 h w]`, a byte `v` as `v / 128 - 1`."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 128 - 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,17 @@ from vivace.models.mini2.config import BLOCK_PX
 from vivace.train.looks.student import from_blocks, to_blocks
 
 Rgb = NDArray[np.uint8]
+
+
+def to_tensor(pictures: Sequence[Rgb]) -> Tensor:
+    """Return pictures `[h w 3]` as `[n 3 h w]`, a byte `v` as `v / 128 - 1`."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 128 - 1
+
+
+def to_rgb(pictures: Tensor) -> list[Rgb]:
+    """Return pictures `[n 3 h w]` in [-1, 1] as bytes `[h w 3]`."""
+    scaled = ((pictures.clamp(-1, 1) + 1) * 128).clamp(0, 255).round()
+    return list(scaled.to(torch.uint8).permute(0, 2, 3, 1).numpy())
 
 
 class Followed:
@@ -45,13 +58,9 @@ def tokens_of(rows: NDArray[np.float32], columns: NDArray[np.float32], certain: 
 
 def inputs(frames: list[Followed], past: Tensor, past_trust: Tensor) -> tuple[Tensor, Positions]:
     """Return the network's input blocks `[n 194 h w]` and positions; `past [n 3 h w]` with trust `[n 1 h/4 w/4]`."""
-
-    def pictures(arrays: list[Rgb]) -> Tensor:
-        return to_blocks(torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 128 - 1)
-
-    now = pictures([f.now for f in frames])
-    key = pictures([f.carried[..., :3] for f in frames])
-    edit = pictures([f.carried[..., 3:] for f in frames])
+    now = to_blocks(to_tensor([f.now for f in frames]))
+    key = to_blocks(to_tensor([f.carried[..., :3] for f in frames]))
+    edit = to_blocks(to_tensor([f.carried[..., 3:] for f in frames]))
     certain = np.stack([f.trust for f in frames])
     by_block = F.avg_pool2d(torch.from_numpy(certain)[:, None], BLOCK_PX)
     blocks = torch.cat([now, key, edit, to_blocks(past), by_block, past_trust], 1)
