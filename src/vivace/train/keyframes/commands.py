@@ -14,6 +14,7 @@ from vivace.train.processes import train_in_processes
 
 app = App(name="keyframes", help="Train the network that follows an edited key frame.", help_epilogue="")
 
+Data = Annotated[Path, Parameter(help="Folder with a MANIFEST.csv that says which file may be used.")]
 Targets = Annotated[
     Path | None, Parameter(help="Folder of baked targets of `train looks`, whose looks are edits, too.")
 ]
@@ -22,7 +23,7 @@ Out = Annotated[Path, Parameter(help="Folder of the run: checkpoint, logs.")]
 
 @app.command
 def run(
-    data: Path,
+    data: Data,
     *,
     out: Out = Path("runs/keyframes"),
     targets: Targets = None,
@@ -32,13 +33,7 @@ def run(
     pairs: Annotated[int, Parameter(help="Examples a step, over all processes.")] = 4,
     learning_rate: Annotated[float, Parameter(help="Of AdamW, after the warm-up.")] = 8e-4,
 ) -> None:
-    """Train on exact examples from a folder of licensed pictures, until stopped. The same command resumes it.
-
-    Parameters
-    ----------
-    data
-        Folder with a MANIFEST.csv that says which file may be used.
-    """
+    """Train on exact examples from a folder of licensed pictures, until stopped. The same command resumes it."""
     if processes < 1 or pairs < 1:
         raise UsageError("--processes and --pairs are at least 1")
     if cool_down < 0 or (cool_down and steps is None):
@@ -68,19 +63,13 @@ def export_(
 
 @app.command
 def evaluate(
-    data: Path,
+    data: Data,
     *,
     out: Out = Path("runs/keyframes"),
     targets: Targets = None,
     count: Annotated[int, Parameter(help="Examples of each kind of edit.")] = 24,
 ) -> None:
-    """Score a run's averaged weights on photographs that were not trained on: PSNR inside the edit, by kind.
-
-    Parameters
-    ----------
-    data
-        Folder with a MANIFEST.csv that says which file may be used.
-    """
+    """Score a run's averaged weights on photographs that were not trained on: PSNR inside the edit, by kind."""
     from dataclasses import replace
 
     import numpy as np

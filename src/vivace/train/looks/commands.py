@@ -40,11 +40,14 @@ Start = Annotated[
     Parameter(help="Weights to begin from where the run has no checkpoint. Default: the shipped ones."),
 ]
 Weights = Annotated[Path, Parameter(help="Checkpoint, or an exported mini2.safetensors, to judge.")]
+Clips = Annotated[Path, Parameter(help="Folder of videos that were not trained on.")]
+Data = Annotated[Path, Parameter(help="Folder with a MANIFEST.csv that says which file may be used.")]
+LookKeys = Annotated[list[str] | None, Parameter(help="Which looks; all by default.")]
 
 
 @app.command
 def run(
-    data: Path,
+    data: Data,
     *,
     teachers: Teachers,
     out: Out = Path("runs/mini2"),
@@ -63,11 +66,6 @@ def run(
     """Bake targets and train, from a folder of licensed pictures, until stopped. The same command resumes it.
 
     Baking continues beside training in a process of its own, with one thread. SIGTERM and Ctrl-C save and end both.
-
-    Parameters
-    ----------
-    data
-        Folder with a MANIFEST.csv that says which file may be used.
     """
     if processes < 1 or pairs < 1 or shards < 1:
         raise UsageError("--processes, --pairs and --shards are at least 1")
@@ -99,19 +97,13 @@ def run(
 
 @app.command
 def bake(
-    data: Path,
+    data: Data,
     *,
     teachers: Teachers,
     out: Out = Path("runs/mini2"),
     shards: Shards = 400,
 ) -> None:
-    """Bake targets: cut pairs of frames out of the material and paint them with the teachers; retired ones anew.
-
-    Parameters
-    ----------
-    data
-        Folder with a MANIFEST.csv that says which file may be used.
-    """
+    """Bake targets: cut pairs of frames out of the material and paint them with the teachers; retired ones anew."""
     wanted = [n for n in range(shards) if not is_baked(shard_path(out / "targets", n))]
     if not wanted:
         return
@@ -192,21 +184,15 @@ def speed(
 
 @app.command
 def sheet(
-    clips: Path,
+    clips: Clips,
     *,
     teachers: Teachers,
     out: Out = Path("runs/mini2"),
     to: Annotated[Path, Parameter(help="The picture to write.")] = Path("looks.png"),
     size: Annotated[int, Parameter(help="Side of the pictures: 256, or 512 as most streams are.")] = 256,
-    look: Annotated[list[str] | None, Parameter(help="Which looks; all by default.")] = None,
+    look: LookKeys = None,
 ) -> None:
-    """Paint one frame of each clip in every look: teacher above, the run's averaged weights below.
-
-    Parameters
-    ----------
-    clips
-        Folder of videos that were not trained on.
-    """
+    """Paint one frame of each clip in every look: teacher above, the run's averaged weights below."""
     from vivace.train.looks.sheet import write_sheet
 
     write_sheet(clips, teachers, out / "checkpoint.pt", to, side=size, looks=_known(look or LOOK_KEYS[1:]))
@@ -215,22 +201,16 @@ def sheet(
 
 @app.command
 def evaluate(
-    clips: Path,
+    clips: Clips,
     *,
     teachers: Teachers,
     out: Out = Path("runs/mini2"),
     checkpoint: Annotated[
         Path | None, Parameter(help="Weights to judge. Default: the run's; or an exported mini2.safetensors.")
     ] = None,
-    look: Annotated[list[str] | None, Parameter(help="Which looks; all by default.")] = None,
+    look: LookKeys = None,
 ) -> None:
-    """Compare the averaged weights with the teachers, look by look, and print the means: PSNR, flicker, sharpness.
-
-    Parameters
-    ----------
-    clips
-        Folder of videos that were not trained on.
-    """
+    """Compare the averaged weights with the teachers, look by look, and print the means: PSNR, flicker, sharpness."""
     from rich.table import Table
 
     from vivace.train.looks.evaluate import COLUMNS, measure
@@ -252,19 +232,13 @@ def evaluate(
 
 @app.command
 def pictures(
-    clips: Path,
+    clips: Clips,
     *,
     data: Annotated[Path, Parameter(help="Folder with the MANIFEST.csv of the training: held-out photographs.")],
     teachers: Teachers,
     checkpoint: Weights = SHIPPED,
 ) -> None:
-    """Paint clips like twenty pictures that were not trained on, and tell how often the nearest is the right one.
-
-    Parameters
-    ----------
-    clips
-        Folder of videos that were not trained on.
-    """
+    """Paint clips like twenty pictures that were not trained on, and tell how often the nearest is the right one."""
     from rich.table import Table
 
     from vivace.train.looks.features import load_features
@@ -285,19 +259,13 @@ def pictures(
 
 @app.command
 def faces(
-    clips: Path,
+    clips: Clips,
     *,
     teachers: Teachers,
     checkpoint: Weights = SHIPPED,
-    look: Annotated[list[str] | None, Parameter(help="Which looks; all by default.")] = None,
+    look: LookKeys = None,
 ) -> None:
-    """Tell how far each look moves the points of a face mesh, in % of the distance of the eyes.
-
-    Parameters
-    ----------
-    clips
-        Folder of videos that were not trained on.
-    """
+    """Tell how far each look moves the points of a face mesh, in % of the distance of the eyes."""
     from rich.table import Table
 
     from vivace.train.looks.faces import move_faces
@@ -316,19 +284,13 @@ def faces(
 
 @app.command(name="ablate")
 def ablate_(
-    clips: Path,
+    clips: Clips,
     *,
     teachers: Teachers,
     checkpoint: Weights = SHIPPED,
-    look: Annotated[list[str] | None, Parameter(help="Which looks; all by default.")] = None,
+    look: LookKeys = None,
 ) -> None:
-    """Switch off one part of the network at a time: PSNR to the teachers, flicker, sharpness, time of a frame.
-
-    Parameters
-    ----------
-    clips
-        Folder of videos that were not trained on.
-    """
+    """Switch off one part of the network at a time: PSNR to the teachers, flicker, sharpness, time of a frame."""
     from rich.table import Table
 
     from vivace.train.looks.ablations import SIZE, ablate
