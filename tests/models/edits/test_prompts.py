@@ -197,6 +197,7 @@ def test_things_are_removed_and_how_is_said() -> None:
         ("mehr davon", "make my shirt red, weaker", "make my shirt red"),
         ("stronger on the hair", "make my hair blue, weaker", "make my hair blue, weaker, stronger on the hair"),
         ("too much", "ink", "ink, weaker"),
+        ("too much", "very strong ink", "very strong ink, weaker, weaker"),
         ("weaker hair", "make my hair blue and blur the background", None),
         ("undo", "ink", "oil"),
         ("ink", "oil", "ink"),

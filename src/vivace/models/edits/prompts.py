@@ -70,9 +70,10 @@ def whole_request(text: str, now: str | None, before: str | None) -> str | None:
         return before
     if edit.action not in _OPPOSITE or now is None or is_saved_look(now):
         return text
-    # A step back takes the one before it away, so that requests do not grow.
-    undone = now.removesuffix(f", {Edit(_OPPOSITE[edit.action], on=edit.on).sentence}")
-    for asked in (undone, f"{now}, {Edit(edit.action, on=edit.on).sentence}"):
+    step, back = (f", {Edit(action, on=edit.on).sentence}" for action in (edit.action, _OPPOSITE[edit.action]))
+    # A step back takes the one before it away, so that requests do not grow. "Very ink" is painted as "ink" is: from
+    # there a little of it is two steps away.
+    for asked in (now.removesuffix(back), now + step, now + 2 * step):
         if _distinct(_sure_edits(asked)) != _distinct(_sure_edits(now)):
             return asked
     raise ControlError(f"'{now}' gets no {edit.action}; set the strength, or say how the picture should look")
