@@ -19,11 +19,11 @@ from vivace.media.convert import cover
 from vivace.regions.faces import FaceWatcher
 from vivace.train.looks import ablations
 from vivace.train.looks.ablations import ABLATIONS, ablate
-from vivace.train.looks.evaluate import named_code, stream
+from vivace.train.looks.evaluate import named_code, stream, to_tensor
 from vivace.train.looks.faces import SIDE_PX, Movement, eye_distance, fitted
 from vivace.train.looks.features import Features
 from vivace.train.looks.material import Material, rendered_texture
-from vivace.train.looks.pictures import nearest_pictures, style_pictures, to_tensor
+from vivace.train.looks.pictures import nearest_pictures, style_pictures
 from vivace.train.looks.student import Student
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -44,7 +44,7 @@ def test_what_is_painted_like_a_picture_is_nearest_to_it_and_a_network_without_l
 ) -> None:
     write_clip(tmp_path / "clip.mp4", [rendered_texture(np.random.default_rng(9), 128)] * 3)
     styles = {str(seed): rendered_texture(np.random.default_rng(seed)) for seed in range(4)}
-    by_code = {float(seed): to_tensor(rgb) for seed, rgb in enumerate(styles.values())}
+    by_code = {float(seed): to_tensor([rgb]) for seed, rgb in enumerate(styles.values())}
     codes = iter(by_code)
     # A teacher that gives the picture itself is as near as can be.
     teacher = SimpleNamespace(

@@ -12,7 +12,8 @@ from vivace.models.mini2.config import BLOCK_PX
 from vivace.train.evaluate import psnr
 from vivace.train.keyframes.edits import LEAST_PX, inside
 from vivace.train.keyframes.pairs import Pool, draw_example
-from vivace.train.keyframes.student import Followed, follow, inputs, remember, to_rgb, to_tensor
+from vivace.train.keyframes.student import Followed, follow, inputs, remember, to_rgb
+from vivace.train.looks.student import signed
 
 WAYS = ("followed", "by attention alone", "by motion alone", "DIS warp", "source")
 """Systems compared: the network; the same without motion; without attention; the edited key frame carried by optical
@@ -36,8 +37,8 @@ def measure(net: KeyframeNet, pool: Pool, *, side: int = 256, count: int = 24) -
         while len(rows) < count:
             e = draw_example(pool, side, rng, kind)
             motion = find(flow, grey(e.sources[1]), grey(e.sources[0]), None)
-            memory = remember(net, *(to_tensor([x[0]]) for x in (e.sources, e.targets)))
-            source = to_tensor([e.sources[1]])
+            memory = remember(net, *(signed([x[0]]) for x in (e.sources, e.targets)))
+            source = signed([e.sources[1]])
             none = torch.zeros(1, 1, side // BLOCK_PX, side // BLOCK_PX)
             ways = []
             for known, remembered in ((motion, memory), (None, memory), (motion, None)):

@@ -21,11 +21,12 @@ from vivace.models.keyframes.motion import carry, find, grey, search, trust
 from vivace.models.keyframes.network import KeyframeNet
 from vivace.models.mini2.config import BLOCK_PX
 from vivace.train.keyframes.pairs import Example, Pool, draw_example, known_motion
-from vivace.train.keyframes.student import Followed, follow, inputs, remember, to_rgb, to_tensor
+from vivace.train.keyframes.student import Followed, follow, inputs, remember, to_rgb
 from vivace.train.looks.fit import Progress, Stop, learning_rate, log_line, log_segment
 from vivace.train.looks.losses import picture_loss, temporal_loss
 from vivace.train.looks.material import read_material
 from vivace.train.looks.optimiser import Optimiser
+from vivace.train.looks.student import signed
 from vivace.train.processes import agreed, joined, moving_average, restoring, save_checkpoint
 
 SIDES = (128, 192, 256)
@@ -75,9 +76,9 @@ class Objective(nn.Module):
         source (an edit that has just been made), or another edit (a key frame that has just been replaced). Examples
         that are given again go on from the output of the step before, so that errors of long streams are met.
         """
-        keys, edits = (to_tensor([getattr(e, part)[0] for e in examples]) for part in ("sources", "targets"))
+        keys, edits = (signed([getattr(e, part)[0] for e in examples]) for part in ("sources", "targets"))
         sources, targets = (
-            torch.stack([to_tensor([getattr(e, part)[n] for e in examples]) for n in (1, 2)], 1)
+            torch.stack([signed([getattr(e, part)[n] for e in examples]) for n in (1, 2)], 1)
             for part in ("sources", "targets")
         )
         memory = remember(self.net, keys, edits) if rng.random() > 0.08 else None
@@ -132,7 +133,7 @@ def _carried_past(
             continue
         now, before = example.sources[frame], example.sources[3 - frame]
         motion = find(_SEARCH, grey(now), grey(before), None)
-        past[n] = to_tensor([carry(motion, pictures[n])])[0]
+        past[n] = signed([carry(motion, pictures[n])])[0]
         known = torch.from_numpy(trust(motion, now, before))
         certain[n] = nn.functional.avg_pool2d(known[None], BLOCK_PX)
     return past, certain

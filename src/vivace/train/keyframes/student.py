@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,14 +12,9 @@ from vivace.models.keyframes.config import TOKEN_PX
 from vivace.models.keyframes.motion import Motion, carry, trust
 from vivace.models.keyframes.network import KeyframeNet, KeyMemory, Positions
 from vivace.models.mini2.config import BLOCK_PX
-from vivace.train.looks.student import from_blocks, to_blocks
+from vivace.train.looks.student import from_blocks, signed, to_blocks
 
 Rgb = NDArray[np.uint8]
-
-
-def to_tensor(pictures: Sequence[Rgb]) -> Tensor:
-    """Return pictures `[h w 3]` as `[n 3 h w]`, a byte `v` as `v / 128 - 1`."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 128 - 1
 
 
 def to_rgb(pictures: Tensor) -> list[Rgb]:
@@ -58,9 +51,9 @@ def tokens_of(rows: NDArray[np.float32], columns: NDArray[np.float32], certain: 
 
 def inputs(frames: list[Followed], past: Tensor, past_trust: Tensor) -> tuple[Tensor, Positions]:
     """Return the network's input blocks `[n 194 h w]` and positions; `past [n 3 h w]` with trust `[n 1 h/4 w/4]`."""
-    now = to_blocks(to_tensor([f.now for f in frames]))
-    key = to_blocks(to_tensor([f.carried[..., :3] for f in frames]))
-    edit = to_blocks(to_tensor([f.carried[..., 3:] for f in frames]))
+    now = to_blocks(signed([f.now for f in frames]))
+    key = to_blocks(signed([f.carried[..., :3] for f in frames]))
+    edit = to_blocks(signed([f.carried[..., 3:] for f in frames]))
     certain = np.stack([f.trust for f in frames])
     by_block = F.avg_pool2d(torch.from_numpy(certain)[:, None], BLOCK_PX)
     blocks = torch.cat([now, key, edit, to_blocks(past), by_block, past_trust], 1)

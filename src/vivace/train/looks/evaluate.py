@@ -90,7 +90,7 @@ def measure(
         if len(source) < FILTERED_FRAMES:
             continue
         found += 1
-        pictures = torch.from_numpy(np.stack(source)).permute(0, 3, 1, 2).float() / 255
+        pictures = to_tensor(source)
         alone = {look: painter.paint_unfiltered(look, pictures, textures) for look in looks}
         painted = {look: to_rgb(steadied(look, pictures, theirs)) for look, theirs in alone.items()}
         last = {look: theirs[-1] for look, theirs in painted.items()}
@@ -134,6 +134,11 @@ def stream(student: Student, pictures: Tensor, code: Tensor, scale: int, *, step
             estimate = student(source, estimate, textures, code, numbers).clamp(-1, 1)
         painted.append(estimate)
     return ((torch.cat(painted) + 1) * (128 / 255)).clamp(0, 1)
+
+
+def to_tensor(pictures: Sequence[Rgb]) -> Tensor:
+    """Return pictures `uint8 [h w 3]` as `[t 3 h w]` in [0, 1]."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
 
 
 def to_rgb(pictures: Tensor) -> list[Rgb]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from vivace.errors import SourceUnsupportedError
 from vivace.media.convert import cover
@@ -15,7 +14,7 @@ from vivace.media.frame import Rgb
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.regions.faces import Face, FaceWatcher, Points, outlines
 from vivace.train.clips import list_videos, read_evenly
-from vivace.train.looks.evaluate import named_code, stream, to_rgb
+from vivace.train.looks.evaluate import named_code, stream, to_rgb, to_tensor
 from vivace.train.looks.student import Student
 from vivace.train.looks.targets import FILTERED_FRAMES, FRAMES, Painter, Place, teacher_textures
 
@@ -63,7 +62,7 @@ def move_faces(
             faces += len(known)
             if not known:
                 continue
-            picture = torch.from_numpy(np.array(source)).permute(2, 0, 1)[None].float() / 255
+            picture = to_tensor([source])
             for look, by in found.items():
                 theirs = painter.paint(look, picture.expand(FILTERED_FRAMES, -1, -1, -1), textures)[-1:]
                 ours = stream(student, picture, named_code(student, look), SIDE_PX // 256)

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vivace.errors import UsageError
@@ -27,7 +26,7 @@ from vivace.models.mini2.pictures import PictureReader
 from vivace.models.mini2.textures import block_textures
 from vivace.train.looks.fit import SHIPPED
 from vivace.train.looks.sheet import load_student
-from vivace.train.looks.student import Student, step_numbers
+from vivace.train.looks.student import Student, signed, step_numbers
 from vivace.train.looks.targets import Place, window
 from vivace.worlds import PAINTED, make_scene
 
@@ -87,7 +86,7 @@ def fit_look(pictures: Sequence[Rgb], *, steps: int = 120, seed: int = 0, weight
     optimiser = torch.optim.Adam([stray], lr=LEARNING_RATE)
     falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 1 / steps, steps)
     rng = np.random.default_rng(seed)
-    styles = [_signed(picture) for picture in pictures]
+    styles = [signed([picture]) for picture in pictures]
     scenes = [*_scenes(seed=0), *_scenes(seed=2)]
     for _ in range(steps):
         source, style = (each[rng.integers(len(each))] for each in (scenes, styles))
@@ -115,8 +114,7 @@ def paint(student: Student, source: Tensor, numbers: Tensor) -> Tensor:
 @cache
 def _textures() -> Tensor:
     """Return textures `[1 32 h/4 w/4]`, which stay where they are."""
-    fields = block_textures(*window(Place(0, 0, 0), SIDE_PX, 1), 1)
-    return torch.from_numpy(fields).permute(2, 0, 1)[None].float() / 128 - 1
+    return signed([block_textures(*window(Place(0, 0, 0), SIDE_PX, 1), 1)])
 
 
 def patch_distance(x: Tensor, style: Tensor, rng: np.random.Generator) -> Tensor:
@@ -152,9 +150,4 @@ def _distance(student: Student, numbers: Tensor, styles: Sequence[Tensor]) -> fl
 
 def _scenes(seed: int) -> list[Tensor]:
     """Return frames `[1 3 h w]` of the painted scenes; the benchmark's are left out."""
-    return [_signed(make_scene(name, (SIDE_PX, SIDE_PX), seed=seed).render(3.0)) for name in PAINTED]
-
-
-def _signed(rgb: NDArray[np.uint8]) -> Tensor:
-    """Return a picture `[1 3 h w]` in [-1, 1)."""
-    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float() / 128 - 1
+    return [signed([make_scene(name, (SIDE_PX, SIDE_PX), seed=seed).render(3.0)]) for name in PAINTED]

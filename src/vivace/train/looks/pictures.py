@@ -19,7 +19,7 @@ from vivace.errors import SourceUnsupportedError
 from vivace.media.convert import cover
 from vivace.media.frame import Rgb
 from vivace.train.clips import list_videos, read_evenly
-from vivace.train.looks.evaluate import stream
+from vivace.train.looks.evaluate import stream, to_tensor
 from vivace.train.looks.features import Features
 from vivace.train.looks.losses import gram
 from vivace.train.looks.material import Material, read_photo
@@ -71,9 +71,9 @@ def nearest_pictures(
     Raises:
         SourceError: no video in the folder.
     """
-    frames = [to_tensor(cover(rgb, (SIDE_PX, SIDE_PX))) for path in list_videos(clips)
+    frames = [to_tensor([cover(rgb, (SIDE_PX, SIDE_PX))]) for path in list_videos(clips)
               for rgb in read_evenly(path, FRAMES_PER_CLIP)]  # fmt: skip
-    nearest = gram_index(features, [to_tensor(rgb) for rgb in styles.values()])
+    nearest = gram_index(features, [to_tensor([rgb]) for rgb in styles.values()])
     source, teacher, ours = (np.zeros((len(styles), len(frames)), np.intp) for _ in range(3))
     source[:] = [nearest(frame) for frame in frames]
     for row, picture in enumerate(styles.values()):
@@ -96,8 +96,3 @@ def gram_index(features: Features, styles: list[Tensor]) -> Callable[[Tensor], i
     known = torch.stack([grams(style) for style in styles])
     scale = known.std(0) + 1e-6
     return lambda picture: int(((known - grams(picture)) / scale).abs().mean(1).argmin())
-
-
-def to_tensor(rgb: Rgb) -> Tensor:
-    """Return a picture `uint8 [h w 3]` as `[1 3 h w]` in [0, 1]."""
-    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float() / 255

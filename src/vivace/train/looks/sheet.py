@@ -15,7 +15,7 @@ from vivace.errors import CheckpointError, UsageError
 from vivace.media.convert import cover
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.train.clips import list_videos, read_evenly
-from vivace.train.looks.evaluate import named_code, stream
+from vivace.train.looks.evaluate import named_code, stream, to_tensor
 from vivace.train.looks.fit import read_weights
 from vivace.train.looks.neural import NeuralTeachers
 from vivace.train.looks.student import Student
@@ -61,7 +61,7 @@ def write_sheet(
     rows: list[NDArray[np.uint8]] = []
     for path in list_videos(clips):
         frame = cover(read_evenly(path, 1)[0], (side, side))
-        picture = torch.from_numpy(np.array(frame)).permute(2, 0, 1).float() / 255
+        picture = to_tensor([frame])[0]
         above, below = [picture], [picture]
         for look in looks:
             above.append(painter.paint(look, picture.expand(FILTERED_FRAMES, -1, -1, -1), textures)[-1])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS, Mini2Config
@@ -31,6 +35,11 @@ class Student(nn.Module):
         """Return the codes `[n 64]` of mixtures: `index [n 2]`, `pictures [n 100]`, `weight [n]` of the first."""
         first, second = (self.codes(index[:, k], pictures) for k in (0, 1))
         return first * weight[:, None] + second * (1 - weight)[:, None]
+
+
+def signed(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Return pictures `[h w c]` as the network sees them, `[n c h w]`, a byte `v` as `v / 128 - 1`."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 128 - 1
 
 
 def to_blocks(x: Tensor) -> Tensor:
