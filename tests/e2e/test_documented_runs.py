@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -350,10 +351,16 @@ def test_a_long_command_runs_to_its_end_in_a_short_form(desk: Path, form: str) -
         else:
             command = [sys.executable, "-m", "vivace", program, *arguments]
         done = serve_and_stop(command) if program == "serve" else run(command)
-        # A planted leak is told by time, and is missed where a machine is busy: the self-check says so with 1.
-        codes = (0, 1) if step.startswith("bench selfcheck") else (0,)
-        assert done.returncode in codes, f"{step}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0 or missed_a_leak_alone(step), f"{step}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
+
+
+def missed_a_leak_alone(step: str) -> bool:
+    """Return True if a self-check missed nothing but what is told by time, which a busy machine hides."""
+    if not step.startswith("bench selfcheck"):
+        return False
+    faults = json.loads(Path("vivace-bench/selfcheck.json").read_text())["planted_faults"]
+    return {fault["fault"] for fault in faults if not fault["caught"]} == {"leak"}
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
