@@ -28,12 +28,13 @@ OUT_OF_REACH = """(selector) => [...document.querySelectorAll(selector)].filter(
 }).map((node) => node.id || node.textContent)"""
 """Script for the elements that a thumb cannot press at the page's position."""
 
-CUT_FIGURES = """(size) => {
-  const [meter, shown] = ["meter", "m-size"].map((id) => document.getElementById(id));
-  shown.textContent = size;
+CUT_FIGURES = """([size, rate]) => {
+  document.getElementById("m-size").textContent = size;
+  document.getElementById("m-fps").textContent = rate;
+  const meter = document.getElementById("meter");
   return meter.scrollWidth - meter.clientWidth;
 }"""
-"""Script for the width by which the size and the frames a second are cut off, px."""
+"""Script for the width by which this size and these frames a second are cut off, px."""
 
 TALL_CAMERA = "studio.stage.source(studio.stage.before.srcObject, [9, 16])"
 
@@ -54,7 +55,7 @@ def test_the_longest_words_cut_no_button_off(states: LiveServer, browser: Any) -
                     state,
                     language,
                 )
-                assert studio.page.evaluate(CUT_FIGURES, "1280 × 720") == 0, (state, language)
+                assert studio.page.evaluate(CUT_FIGURES, ["1280 × 720", "100 fps"]) == 0, (state, language)
                 assert studio.page.evaluate("document.documentElement.scrollWidth") == 390
 
 
