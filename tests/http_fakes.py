@@ -77,8 +77,8 @@ class Running:
 
 
 def settings_for(tmp_path: Path | None = None, **changes: Any) -> ServeSettings:
-    wanted: dict[str, Any] = {"models": ["fake"], "size": (32, 16), "slots": 2, "recordings": tmp_path, "drain_s": 0.1}
-    return ServeSettings(**(wanted | changes))
+    wanted: dict[str, Any] = {"models": ["fake"], "size": (32, 16), "dynamic_size": None, "slots": 2, "drain_s": 0.1}
+    return ServeSettings(**(wanted | {"recordings": tmp_path} | changes))
 
 
 def wait_loaded(manager: SessionManager, patience_s: float = 60.0) -> None:

@@ -34,7 +34,7 @@ def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 def settings(**changes: Any) -> ServeSettings:
     """Return settings for a fake model, with two slots."""
-    return ServeSettings(**{"models": ["fake"], "size": SIZE, "slots": 2, **changes})
+    return ServeSettings(**{"models": ["fake"], "size": SIZE, "dynamic_size": None, "slots": 2, **changes})
 
 
 @asynccontextmanager

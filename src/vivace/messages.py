@@ -297,6 +297,8 @@ class Stats(Table):
     """Name of the recording in progress."""
     sound: Literal["none", "on", "muted"] = "none"
     """State of the audio that accompanies the pictures."""
+    painted: bool = True
+    """True if the newest picture is painted; False if it is the source itself."""
     absent: list[str] = Field(default_factory=list)
     """Places that the prompt changes and that are not in the newest picture, by the names of the control `place`."""
     note: str = ""

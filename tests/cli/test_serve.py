@@ -200,7 +200,7 @@ def test_a_setting_of_the_environment_is_written_as_its_flag_or_as_json(
         ("ICE_SERVERS", "foo", ['[{"urls": ["turn:']),
         ("ICE_SERVERS", "null", ['[{"urls": ["turn:']),
         ("SIZE", "null", ["'null'", "512x288"]),
-        ("DYNAMIC_SIZE", "null", ["'null'", "1280x720"]),
+        ("DYNAMIC_SIZE", "null", ["'null'", "960x540"]),
         ("LOADING", "null", ["'null'", '{"style": "felted"']),
         ("LOADING__CONTROLS", "null", ["loading.controls", "'null'"]),
         ("SLOTS", "null", ["'null'"]),
@@ -254,7 +254,8 @@ def test_threads_are_those_of_the_flag_then_of_the_server_then_of_all_commands(m
 def test_an_output_may_grow_to_a_size_that_is_larger() -> None:
     found = serve_settings(ServeFlags(size="512x288", dynamic_size="1280x720"), Settings())
     assert found.dynamic_size == (1280, 720)
-    assert serve_settings(ServeFlags(), Settings()).dynamic_size is None
+    assert serve_settings(ServeFlags(), Settings()).dynamic_size == (1280, 720)
+    assert serve_settings(ServeFlags(dynamic_size="none"), Settings()).dynamic_size is None
     with pytest.raises(UsageError, match=r"dynamic_size.*128x128 is no larger than size, 256x256"):
         serve_settings(ServeFlags(dynamic_size="128x128"), Settings())
 

@@ -125,8 +125,8 @@ class LocalCluster:
 @asynccontextmanager
 async def local_cluster(tmp_path: Path, *names: str, **changes: Any) -> AsyncIterator[LocalCluster]:
     """Run a cluster of workers of these names."""
-    wanted = {"models": ["fake"], "size": SIZE, "slots": 2, "port": 0, "drain_s": 0.1, "grace_s": 60.0, **changes}
-    settings = ServeSettings(**wanted)
+    wanted = {"models": ["fake"], "size": SIZE, "dynamic_size": None, "slots": 2, "port": 0, "drain_s": 0.1}
+    settings = ServeSettings(**(wanted | {"grace_s": 60.0} | changes))
     state = tmp_path / "directory.sqlite"
 
     def reach(name: str) -> Any:

@@ -35,7 +35,9 @@ from vivace.cluster import actors  # noqa: E402
 from vivace.cluster.worker import LoadModel  # noqa: E402
 from vivace.serve.settings import ServeSettings  # noqa: E402
 
-SETTINGS = ServeSettings(models=["fake"], size=SIZE, slots=8, port=0, grace_s=60.0, marks=frozenset())
+SETTINGS = ServeSettings(
+    models=["fake"], size=SIZE, dynamic_size=None, slots=8, port=0, grace_s=60.0, marks=frozenset()
+)
 MEASURED = SETTINGS.model_copy(update={"slots": None, "queue_length": 0, "max_sessions_per_client": 50})
 STEP_S = 0.02
 PARTS = ("starts", "kills", "gateway", "growth")

@@ -28,7 +28,9 @@ from vivace.serve.settings import ServeSettings
 
 TESTS = Path(__file__).parents[1]
 NAMES = ["w0", "w1"]
-SETTINGS = ServeSettings(models=["fake"], size=SIZE, slots=4, port=0, drain_s=0.1, grace_s=60.0, marks=frozenset())
+SETTINGS = ServeSettings(
+    models=["fake"], size=SIZE, dynamic_size=None, slots=4, port=0, drain_s=0.1, grace_s=60.0, marks=frozenset()
+)
 
 
 def load(_name: str) -> FakeModel:

@@ -1,7 +1,8 @@
 """Measure in a real Chromium: `python tests/e2e/measure_studio.py [seconds [WxH]]`, with WxH the size of the output.
 
 It measures the time of a page to its first painted picture, from the request (a camera's tile is pressed as soon as
-there is one) and from that press; then glass-to-glass and prompt-to-pixel.
+there is one) and from that press; pictures a second with and without presets being painted beside them, in turn; then
+glass-to-glass and prompt-to-pixel.
 
 A separate page uses `vivace.js` like any application. Each frame it sends carries its number in a strip of black and
 white squares that the mask leaves untouched; the number is read again from the picture on screen. So the studio's own
@@ -125,6 +126,13 @@ async ({ seconds, prompts, px }) => {
 """
 
 
+SHOWN = "studio.stage.after.getVideoPlaybackQuality().totalVideoFrames"
+"""Number of pictures that the page has shown."""
+TURNS = 2
+TURN_MS = 8_000
+"""About as long as the presets' pictures take, ms."""
+
+
 def summary(values: list[float]) -> dict[str, Any]:
     """Return the count, and percentiles in ms."""
     p50, p95, p99 = np.percentile(values, [50, 95, 99]).round(1)
@@ -146,6 +154,30 @@ def start_times(browser: Any, url: str) -> dict[str, Any]:
     return {since: summary([times[since] for times in found[1:]]) for since in ("page", "press")}
 
 
+def beside_presets(browser: Any, url: str) -> dict[str, list[float]]:
+    """Return pictures shown a second while the presets' own are painted, and while they are not."""
+    fps: dict[str, list[float]] = {"painted": [], "not_painted": []}
+    for _ in range(TURNS):
+        for name, found in fps.items():
+            page = browser.new_page()
+            asked: list[str] = []
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            if name == "not_painted":
+                page.route("**/thumbnail", lambda route: route.fulfill(status=503, json={"code": "no_thumbnail"}))
+            page.add_init_script(START)
+            page.goto(url)
+            page.wait_for_selector('body[data-state="live"]')
+            while not any(address.endswith("/thumbnail") for address in asked):
+                page.wait_for_timeout(50)
+            before = page.evaluate(f"[{SHOWN}, performance.now()]")
+            page.wait_for_timeout(TURN_MS)
+            after = page.evaluate(f"[{SHOWN}, performance.now()]")
+            found.append(round(1e3 * (after[0] - before[0]) / (after[1] - before[1]), 1))
+            with page.expect_event("close"):
+                page.close(run_before_unload=True)
+    return fps
+
+
 def main(seconds: float, size: str) -> None:
     """Measure, and print one JSON document."""
     width, height = parse_size(size)
@@ -156,13 +188,14 @@ def main(seconds: float, size: str) -> None:
         try:
             server.wait()
             starts = start_times(browser, server.url)
+            beside = beside_presets(browser, server.url)
             page = browser.new_page()
             page.goto(server.url)
             asked = {"seconds": seconds, "prompts": ["ink", "a moonlit night", "watercolour"], "px": width * height}
             found = page.evaluate(MEASURE, asked)
         finally:
             server.stop(signal.SIGKILL)
-    told = {"first_painted": starts}
+    told: dict[str, Any] = {"first_painted": starts, "fps_with_presets": beside}
     for name, key in (("glass_to_glass", "glassMs"), ("prompt_to_pixel", "promptMs")):
         told[name] = summary(found.pop(key))
     print(json.dumps({**told, **found}, indent=1))

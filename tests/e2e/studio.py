@@ -126,7 +126,7 @@ class Serving:
         recordings = self.folder / "recordings"
         flags = ["--port", str(self.port), "--slots", str(self.slots), "--recordings", str(recordings)]
         command = [self.program, str(self.port)] if self.program else ["-m", "vivace", "serve", *flags]
-        environ = os.environ | {"VIVACE_SERVE_DRAIN_S": "1"} | self.environ
+        environ = os.environ | {"VIVACE_SERVE_DRAIN_S": "1", "VIVACE_SERVE_DYNAMIC_SIZE": "none"} | self.environ
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=environ)
 

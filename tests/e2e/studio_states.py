@@ -84,6 +84,21 @@ def _everything_open(studio: Studio) -> None:
     studio.page.evaluate("studio.stage.toggleSplit(true)")
 
 
+KEYFRAME = """() => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 36 });
+  canvas.getContext("2d").fillRect(8, 8, 20, 20);
+  const [keyframe, schema] = [canvas.toDataURL(), { kind: "image", maxLength: 100_000 }];
+  studio.keyframes.offer({ keyframe: schema, keyframe_source: schema }, { keyframe }, async () => true);
+  document.getElementById("keyframe-panel").open = true;
+}"""
+"""Script for a model that follows key frames and has one."""
+
+
+def _keyframe(studio: Studio) -> None:
+    _live(studio)
+    studio.page.evaluate(KEYFRAME)
+
+
 def _shortcuts(studio: Studio) -> None:
     _live(studio)
     studio.page.evaluate("document.getElementById('help').showModal()")
@@ -152,8 +167,9 @@ def _token(studio: Studio) -> None:
 STATES: Mapping[str, Callable[[Studio], None]] = MappingProxyType(
     {
         "loading": _loading, "idle": _idle, "blocked": _blocked, "token": _token, "live": _live, "history": _history,
-        "refused": _refused, "recording": _recording, "shortcuts": _shortcuts, "unlabel": _unlabel, "waiting": _waiting,
-        "reconnecting": _reconnecting, "everything-open": _everything_open, "ended": _ended,
+        "refused": _refused, "keyframe": _keyframe, "recording": _recording, "shortcuts": _shortcuts,
+        "unlabel": _unlabel, "waiting": _waiting, "reconnecting": _reconnecting,
+        "everything-open": _everything_open, "ended": _ended,
     }
 )  # fmt: skip
 """Actions that bring a page into each state; states that build on another follow it."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from e2e.browsers import CHROMIUM
@@ -121,11 +122,16 @@ def toast(studio: Studio) -> str:
     return str(studio.page.evaluate(take))
 
 
+def png(rgb: NDArray[np.uint8]) -> str:
+    """Return a picture as a PNG, base64."""
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
 def picture(rgb: tuple[int, int, int], size: tuple[int, int] = (64, 48)) -> str:
     """Return a picture of one colour as a PNG, base64."""
-    file = io.BytesIO()
-    Image.fromarray(np.full((size[1], size[0], 3), rgb, np.uint8)).save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()
+    return png(np.full((size[1], size[0], 3), rgb, np.uint8))
 
 
 def test_a_source_that_cannot_be_opened_costs_nothing(studio: Studio, tmp_path: Path) -> None:
@@ -221,11 +227,12 @@ def test_what_is_dropped_is_repainted_or_gone_by_where_the_model_can(studio: Stu
     page = studio.page
     page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
     page.wait_for_selector("#picture-dialog[open]")
-    assert page.locator("#picture-areas button").all_inner_texts() == ["Use it as: Look"], "a mask is nothing to go by"
+    offered = page.locator("#picture-areas button").all_inner_texts()
+    assert offered == ["Use it as: Look", "Use it as: Key frame"], "a mask is nothing to go by"
     page.keyboard.press("Escape")
     assert page.evaluate("studio.source.kind") == "scene"
     page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
-    page.click("#picture-areas button")
+    page.click("#picture-areas button:first-child")
     studio.wait_until("studio.session.controls.options?.look")
     assert page.evaluate("studio.source.kind") == "scene"
     page.evaluate(DROP, ["blue.png", "image/png", picture((0, 0, 160), (2560, 1280))])
@@ -237,14 +244,67 @@ def test_what_is_dropped_is_repainted_or_gone_by_where_the_model_can(studio: Stu
     studio.wait_state("live")
 
 
+def test_a_picture_of_200_megapixels_is_read_small_and_one_that_is_none_is_said(studio: Studio, tmp_path: Path) -> None:
+    Image.new("L", (20_000, 10_000), 160).save(tmp_path / "huge.jpg", quality=20)
+    studio.page.set_input_files("#file", tmp_path / "huge.jpg")
+    studio.wait_until("studio.source?.kind === 'file' && studio.source.size.join() === '1280,640'")
+    studio.wait_state("live")
+    wait_source(studio, "Math.abs(r - 160) < 8 && Math.abs(b - 160) < 8")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "huge.jpg").read_bytes()[:100])
+    studio.page.set_input_files("#file", tmp_path / "cut.jpg")
+    assert "“cut.jpg” is no picture" in toast(studio)
+    studio.wait_state("live")
+
+
 def test_a_dropped_picture_is_repainted_at_once_where_the_model_goes_by_none(steered: Serving, browser: Any) -> None:
     with closing(Studio(browser, steered.url)) as studio:
         studio.open("")
         studio.page.select_option("#model", "mini", force=True)
+        assert studio.page.locator("#keyframe-panel").is_hidden(), "only a model that declares it offers a key frame"
         studio.page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
         studio.wait_state("live")
         studio.wait_colour(IS_GREEN)
         assert studio.errors == []
+
+
+def saved_frame(studio: Studio, folder: Path) -> NDArray[np.uint8]:
+    """Return the frame that the key for it downloads."""
+    with studio.page.expect_download() as download:
+        studio.page.keyboard.press("e")
+    download.value.save_as(folder / "frame.png")
+    return np.asarray(Image.open(folder / "frame.png").convert("RGB"))
+
+
+def test_a_frame_is_saved_edited_and_dropped_back_and_leads_until_it_is_removed(studio: Studio, tmp_path: Path) -> None:
+    page = studio.page
+    page.click("#sources [data-kind=camera]")
+    studio.wait_colour(IS_RED)
+    red = saved_frame(studio, tmp_path)
+    assert red.shape[1::-1] == tuple(page.evaluate("studio.session.stats.size"))
+    page.click("#sources [data-kind=scene]")
+    studio.wait_colour("b > 60")
+    assert saved_frame(studio, tmp_path)[..., 2].mean() > 60
+    edited = red.copy()
+    edited[:, : red.shape[1] // 2] = 0, 200, 0
+    page.evaluate(DROP, ["edited.png", "image/png", png(edited)])
+    page.click("#picture-areas button:last-child")
+    studio.wait_until("studio.session.controls.options?.keyframe")
+    options = page.evaluate("studio.session.controls.options")
+    for name, wanted in (("keyframe", edited), ("keyframe_source", red)):
+        file = io.BytesIO(base64.b64decode(options[name].partition(",")[2]))
+        assert np.array_equal(np.asarray(Image.open(file).convert("RGB")), wanted), "of two saved frames the right one"
+    studio.wait_colour(" && ".join(f"Math.abs({c} - {edited[..., i].mean()}) < 12" for i, c in enumerate("rgb")))
+    page.wait_for_selector("#note", state="visible")
+    assert page.locator("#keyed-picture").get_attribute("src") == options["keyframe"]
+    assert saved_frame(studio, tmp_path)[..., 2].std() > 10, "the frame to edit is one without the key frame"
+    page.focus("#keyed-remove")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#keyed", state="hidden")
+    assert page.evaluate("document.activeElement.id") == "prompt"
+    page.evaluate("document.activeElement.blur()")
+    studio.wait_until("studio.session.controls.options.keyframe === null")
+    studio.wait_untouched()
+    page.wait_for_selector("#note", state="hidden")
 
 
 COLOUR_OF_TILE = """async (index) => {
@@ -350,7 +410,7 @@ def test_a_page_that_is_loaded_again_goes_on_with_what_was_set(steered: Serving,
         page.click("#model-panel summary")
         page.check("#option-follow_camera")
         page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
-        page.click("#picture-areas button")
+        page.click("#picture-areas button:first-child")
         page.select_option("#detail", index=1)
         page.evaluate("studio.brush.invert()")  # nothing is selected
         for wanted in ("options?.follow_camera", "options?.look", "mask", "size"):

@@ -49,15 +49,33 @@ def test_a_refusal_is_one_short_sentence_and_buttons(live: Studio, prompt: str, 
 
 
 def test_an_edit_is_said_as_it_was_understood_and_what_of_it_is_not_in_the_picture(live: Studio) -> None:
-    # the first prompt about a place has networks loaded, for which a busy machine takes longer than a page waits
-    live.wait_until("studio.session.update({ prompt: 'make my shirt blue' }).then(() => true, () => false)")
-    live.paint("make my shirt red")
+    live.paint("make my shirt red")  # the first prompt about a place has networks loaded, which may take a while
     said = "document.querySelector('#prompt-said:not(.bad)')?.textContent"
     live.wait_until(f"{said} === 'The clothes in red. Not in the picture now: the clothes.'")
     other = "(studio.prompts.say(() => 'Other.'), document.getElementById('prompt-said').textContent)"
     assert live.page.evaluate(other) == "Other.", "what was missing for the prompt before is not said of the next"
+    live.page.evaluate("studio.prompts.missing(['clothes']); studio.prompts.missing(['clothes'])")
+    live.page.evaluate("studio.stop()")
+    live.wait_state("ended")
+    assert "Not in the picture" not in live.page.inner_text("#prompt-said"), "nothing is said of a picture that is none"
+    live.page.evaluate("studio.start('camera')")
+    live.wait_state("live")
     live.paint(BLUEPRINT)
     live.wait_until(f"{said} === 'Painting as blueprint.'")
+
+
+def test_what_takes_long_to_get_ready_is_said_to_be_under_way(live: Studio) -> None:
+    answer = (
+        "new Promise((resolve) => { window.answer = () => resolve({ prompt: 'ink', matches: [], message: 'Done.' }); })"
+    )
+    live.page.evaluate(f"window.apply = studio.prompts.apply; studio.prompts.apply = () => {answer}; 0")
+    live.paint("make my shirt red")
+    live.page.wait_for_selector("#prompt-said:text-is('Getting ready to paint that …')")
+    live.page.evaluate("answer()")
+    live.page.wait_for_selector("#prompt-said:text-is('Done.')")
+    live.page.evaluate("studio.prompts.apply = apply; 0")  # a function would be called
+    live.paint(BLUEPRINT)
+    live.wait_until("document.querySelector('#prompt-said')?.textContent === 'Painting as blueprint.'")
 
 
 def test_what_is_not_painted_is_said_in_the_pages_words(live: Studio) -> None:

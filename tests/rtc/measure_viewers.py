@@ -39,7 +39,7 @@ def serve(size: tuple[int, int], pipe: Connection) -> None:
     from vivace.serve.rtc import make_peer_factory
     from vivace.serve.settings import ServeSettings
 
-    settings = ServeSettings(models=["fake"], size=size, port=0, slots=2, marks=frozenset())
+    settings = ServeSettings(models=["fake"], size=size, dynamic_size=None, port=0, slots=2, marks=frozenset())
     with live_server(settings, peers=make_peer_factory(settings)) as server:
         pipe.send(server.url)
         pipe.recv()

@@ -94,18 +94,22 @@ def test_a_snapshot_is_signed_and_at_most_8_kb_larger(
     assert len(answer.content) <= len(alone.getvalue()) + 8 * 1024
 
 
-def test_what_is_not_painted_is_not_said_to_be(server: Running, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("prompt", "query"), [(None, {}), ("red", {"before": "true"})])
+def test_what_is_not_painted_is_not_said_to_be(
+    server: Running, tmp_path: Path, prompt: str | None, query: dict[str, str]
+) -> None:
     path = tmp_path / "snapshot.png"
-    path.write_bytes(asked(server, painting(server, None)).content)
+    path.write_bytes(asked(server, painting(server, prompt), **query).content)
     assert verify(path).verdict == "not_repainted"
 
 
 def test_the_picture_is_the_one_that_left_the_model(server: Running) -> None:
     session = painting(server)
-    newest, (seen, both) = of_one_moment(server, session, {}, {"compare": "true"})
+    newest, (seen, both, source) = of_one_moment(server, session, {}, {"compare": "true"}, {"before": "true"})
     assert np.abs(seen.astype(int) - newest.rgb).max() == 0
     assert newest.source_rgb is not None
     np.testing.assert_array_equal(both[:, : SIZE[0]], newest.source_rgb)
+    np.testing.assert_array_equal(source, newest.source_rgb)
     np.testing.assert_array_equal(both[:, -SIZE[0] :], newest.rgb)
 
 

@@ -170,7 +170,7 @@ def open_model(
     engine.start()
     _log.info("%s is ready: %.1f ms a step at %dx%d, sessions at once: %d", name, step_ms, *size, admission.slots)
     base_px = size[0] * size[1]
-    most_px = math.prod(settings.dynamic_size or size)
+    most_px = min(math.prod(settings.dynamic_size or size), math.prod(model.spec.max_size))
     larger = SizeList(most_px + most_px // 8, MAX_LARGER_SIZES)  # a shape's sides are rounded to the model's multiple
     return ServedModel(name, model, engine, admission, size, sizes, larger, larger_areas(base_px, most_px))
 

@@ -391,7 +391,7 @@ class LiveSession:
             size=self.size,
             recording=None if recording is None else recording.name,
             sound=self.sound.state,
-            absent=() if self.newest is None else self.newest.absent,
+            newest=self.newest,
         )
 
     def tell_stats(self) -> None:

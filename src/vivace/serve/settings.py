@@ -70,8 +70,12 @@ def _size(value: Any) -> Any:
         raise ValueError(str(error).rstrip(".")) from None
 
 
-def _larger(value: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
-    if (size := info.data.get("size")) is not None and math.prod(value) <= math.prod(size):
+def _size_or_none(value: Any) -> Any:
+    return None if isinstance(value, str) and value.strip().lower() == "none" else _size(value)
+
+
+def _larger(value: tuple[int, int] | None, info: ValidationInfo) -> tuple[int, int] | None:
+    if value is not None and (size := info.data.get("size")) is not None and math.prod(value) <= math.prod(size):
         raise ValueError(f"{value[0]}x{value[1]} is no larger than size, {size[0]}x{size[1]}")
     return value
 
@@ -212,11 +216,11 @@ class ServeSettings(BaseModel):
         default=(256, 256), examples=["512x288"]
     )
     """Area and shape of the output of a session that names none, `(width, height)` px."""
-    dynamic_size: (
-        Annotated[tuple[Count, Count], BeforeValidator(_size), AfterValidator(_larger), Flag("Work")] | None
-    ) = Field(default=None, examples=["1280x720"])
-    """Size that the output of a session which names none grows to while there is time, `(width, height)` px; outputs
-    keep the size they begin with if not set."""
+    dynamic_size: Annotated[
+        tuple[Count, Count] | None, BeforeValidator(_size_or_none), AfterValidator(_larger), Flag("Work")
+    ] = Field(default=(1280, 720), examples=["960x540"])
+    """Size that the output of a session which names none grows to while there is time and memory, `(width, height)`
+    px, in steps of one and a half times each side; `none` keeps the size that it begins with."""
     max_output_px: Count = 512 * 512
     """Largest output a client may ask for, width times height; a network is compiled for each size, and kept."""
     max_frame_px: Count = 1920 * 1088

@@ -23,8 +23,8 @@ USUAL: tuple[Size, ...] = ((4, 3), (16, 9))
 MAX_SIZES = 10
 MAX_LARGER_SIZES = 4
 """Besides, that outputs grow to by themselves: one of 1280x720 takes 0.8 GiB of memory for good."""
-GROWTH_STEP = 0.5625
-"""From one area to the next smaller one: three quarters of each side, 1280x720 and 960x540."""
+GROWTH_STEP = 2.25
+"""From one area to the next larger one: one and a half times each side, 342x192 and 512x288."""
 LEAST_GROWTH = 1.25
 """A smaller one is not worth that the model's memory begins anew."""
 
@@ -42,10 +42,11 @@ def output_size(source: Size, area_px: int, spec: ModelSpec) -> Size:
 
 def larger_areas(base_px: int, most_px: int) -> tuple[float, ...]:
     """Return the areas that an output of `base_px` may grow to, in those, falling: `most_px` first."""
-    areas = []
-    area = most_px / base_px
-    while area > LEAST_GROWTH:
-        areas.append(area)
+    most = most_px / base_px
+    areas = [] if most <= LEAST_GROWTH else [most]
+    area = GROWTH_STEP
+    while area * LEAST_GROWTH < most:
+        areas.insert(1, area)
         area *= GROWTH_STEP
     return tuple(areas)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from vivace import messages
+from vivace.media.frame import Frame
 from vivace.media.size import Size
 from vivace.serve.sound import State as SoundState
 from vivace.stream.account import Account
@@ -46,9 +46,9 @@ def session_stats(
     size: Size | None,
     recording: str | None,
     sound: SoundState = "none",
-    absent: Sequence[str] = (),
+    newest: Frame | None = None,
 ) -> messages.Stats:
-    """Return the last seconds of a session, which has gone on for `time_s`, as a message."""
+    """Return the last seconds of a session, which has gone on for `time_s`, and its newest output as a message."""
     lately = account.lately()
     limit, text = limiting(lately.fps_in, lately.fps_out, lately.late_share, effort, network)
     return messages.Stats(
@@ -70,7 +70,8 @@ def session_stats(
         limit_text=text,
         recording=recording,
         sound=sound,
-        absent=list(absent),
+        painted=newest is not None and newest.painted,
+        absent=[] if newest is None else list(newest.absent),
         note=account.note,
     )
 

@@ -199,6 +199,8 @@ def test_things_are_removed_and_how_is_said() -> None:
         ("too much", "ink", "ink, weaker"),
         ("too much", "very strong ink", "very strong ink, weaker, weaker"),
         ("weaker hair", "make my hair blue and blur the background", None),
+        ("stronger, and make my shirt blue", "oil", "oil, stronger, and make my shirt blue"),
+        ("make my shirt blue, stronger", "oil", "make my shirt blue, stronger"),
         ("undo", "ink", "oil"),
         ("ink", "oil", "ink"),
         ("qwertz", "oil", "qwertz"),

@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     from vivace.serve.settings import ServeSettings
 
     name, step_ms, slots = argv[0], float(argv[1]), int(argv[2])
-    settings = ServeSettings(port=0, models=[name], slots=slots)
+    settings = ServeSettings(port=0, models=[name], slots=slots, dynamic_size=None)
     return serve(settings, load_model=lambda model: SlowModel(load_model(model, threads=settings.threads), step_ms))
 
 

@@ -57,10 +57,14 @@ class _NotServedError(Exception):
 def whole_request(text: str, now: str | None, before: str | None) -> str | None:
     """Return what a request asks for by itself: of "stronger" and "weaker" all of the prompt `now`, of "undo" `before`.
 
+    "Stronger, and make my shirt blue" is the prompt `now`, stronger, and more.
+
     Raises:
         ControlError: there is nothing to undo, or nothing stronger or weaker.
     """
     edits = () if is_saved_look(text) else _sure_edits(text)
+    if len(edits) > 1 and edits[0].action in _OPPOSITE and now is not None and not is_saved_look(now):
+        return f"{now}, {text}"
     if len(edits) != 1:
         return text
     [edit] = edits

@@ -33,6 +33,7 @@ async def snapshot(
     request: Request,
     type: Literal["png", "jpg", "webp"] = "png",  # noqa: A002  (its name in the address)
     compare: Annotated[bool, Query(description="Put the source left of it.")] = False,
+    before: Annotated[bool, Query(description="Give the source alone.")] = False,
     label: Annotated[
         Corner | None, Query(description="Where to say that it is AI-modified, if the server's pictures do not.")
     ] = None,
@@ -43,6 +44,8 @@ async def snapshot(
     frame = session.newest
     if frame is None:
         raise ApiError(409, "no_picture", "the session has no picture yet; send it some and try again")
+    if before and frame.source_rgb is not None:
+        frame = replace(frame, rgb=frame.source_rgb, alpha=None, source_rgb=None, painted=False)
     marking = server.manager.marking
     style = LabelStyle(label, language=language) if label is not None and marking.label is None else None
     marks = marking.files(session.id, session.model)

@@ -1,7 +1,7 @@
 /** The control channel of a session: a WebSocket that notices when its network is gone, and what is asked over it. */
 import { VivaceError } from "./api.js";
 
-const ACK_TIMEOUT_MS = 10_000;
+const ACK_TIMEOUT_MS = 60_000;   // of a server that speaks: a prompt may have networks loaded first
 const PING_MS = 3_000;
 const LOOK_MS = 500;         // between two looks at the line
 const SILENCE_MS = 3_000;    // of a server that speaks twice a second; then it is asked

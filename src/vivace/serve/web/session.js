@@ -188,10 +188,10 @@ export class Session extends EventTarget {
 
   /**
    * Resolves with the newest picture as a PNG Blob as the server has it, which says, signed if the server signs, what it
-   * is. `compare`: the source beside it; `label`: the corner of a label, where the server's pictures have none.
+   * is. `compare`: the source beside it; `before`: the source alone; `label`: the corner of a label, where the server's pictures have none.
    */
-  async snapshot({ compare = false, label = null, language = "en" } = {}) {
-    const query = new URLSearchParams({ compare, language, ...(label && { label }) });
+  async snapshot({ compare = false, before = false, label = null, language = "en" } = {}) {
+    const query = new URLSearchParams({ compare, before, language, ...(label && { label }) });
     return (await this.#api.request("GET", `/v1/sessions/${this.info.id}/snapshot?${query}`, undefined, { "X-Session-Secret": this.info.secret })).blob();
   }
 

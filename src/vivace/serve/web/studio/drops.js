@@ -2,7 +2,7 @@
 import { $, el } from "./dom.js";
 import { T } from "./language.js";
 
-/** `paint` gets a file that is to be repainted; `pictures` returns the areas that take a picture, `[{title, take(file)}…]`. */
+/** `paint` gets a file that is to be repainted; `pictures` returns the areas that take a picture, `[{title(), take(file)}…]`. */
 export function installDrops({ paint, pictures }) {
   for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
     addEventListener(name, (event) => {
@@ -24,7 +24,7 @@ export function installDrops({ paint, pictures }) {
 function askWhatFor(file, areas) {
   const dialog = $("picture-dialog");
   $("picture-name").textContent = file.name;
-  $("picture-areas").replaceChildren(...areas.map(({ title }, index) => el("button", { value: index }, T.goBy(title))));
+  $("picture-areas").replaceChildren(...areas.map(({ title }, index) => el("button", { value: index }, T.goBy(title()))));
   dialog.returnValue = "";
   if (!dialog.open) dialog.showModal();
   // The event comes late: one of a question before is not the answer to this one, which is still open.

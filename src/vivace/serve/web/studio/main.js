@@ -6,6 +6,7 @@ import { installChoices } from "./choices.js";
 import { peopleKnow } from "./consent.js";
 import { $, delay, download, stampedName, toast } from "./dom.js";
 import { installDrops } from "./drops.js";
+import { KeyFrames } from "./keyframes.js";
 import { LivePanel } from "./live.js";
 import { Options } from "./options.js";
 import { Player } from "./player.js";
@@ -48,7 +49,8 @@ class Studio {
     this.share.source = () => this.source?.kind ?? null;
     this.surfaces = new Surfaces();
     this.brush = new Brush(this.stage, (mask) => this.update({ mask }));
-    this.options = new Options({ change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.#shown(model) });
+    this.keyframes = new KeyFrames();
+    this.options = new Options({ keyframes: this.keyframes, change: (controls) => this.update(controls), restart: (anew) => this.#restart(anew), size: () => this.source?.size, shown: (model) => this.#shown(model) });
     this.sliders = new Sliders(() => this.options.model, (controls) => this.update(controls));
     this.prompts = new Prompts((prompt) => this.#paint(prompt));
     this.thumbnails = new Thumbnails(this.stage, this.prompts);
@@ -70,6 +72,7 @@ class Studio {
     this.#keys();
     $("end").onclick = () => this.stop();
     $("snapshot").onclick = () => this.snapshot();
+    $("keyframe-save").onclick = () => this.saveFrame();
     $("token-form").addEventListener("submit", (event) => {
       event.preventDefault();
       keepToken($("token").value.trim());
@@ -259,8 +262,10 @@ class Studio {
     session.addEventListener("notice", ({ detail }) => detail.type === "error" && toast(said(detail), { bad: true }));
     session.addEventListener("changed", ({ detail }) => session === this.session && this.#changed(detail));
     let px = 0;
-    session.addEventListener("stats", ({ detail: { size, absent } }) => {
+    session.addEventListener("stats", ({ detail: { size, absent, note } }) => {
       this.prompts.missing(absent);
+      this.keyframes.say(note);
+      this.#tellPainted();
       // An output that grows by itself wants more of the source.
       if (!size || size[0] * size[1] === px) return;
       px = size[0] * size[1];
@@ -377,10 +382,11 @@ class Studio {
     }
   }
 
-  // With no prompt, or at strength 0, the output is the source itself: once what was painted has faded and has arrived.
-  #tellPainted(inMs = SCREEN_MS + 1000 * Number($("crossfade").value)) {
-    const { prompt, strength = 1 } = this.session?.controls ?? {};
-    this.stage.paints(Boolean(prompt) && strength > 0, inMs);
+  // With neither prompt nor picture to go by, or at strength 0, the output is the source itself, once what was painted has faded.
+  #tellPainted(inMs = SCREEN_MS) {
+    const { prompt, strength = 1, options } = this.session?.controls ?? {};
+    const led = Object.values(options ?? {}).some((value) => String(value).startsWith("data:"));
+    this.stage.paints((Boolean(prompt) && strength > 0) || (this.session?.stats?.painted ?? led), inMs);
   }
 
   // With another model, or with what is settled when a session opens.
@@ -393,6 +399,8 @@ class Studio {
   #drop() {
     const session = this.session;
     this.session = this.#news = null;
+    this.prompts.missing([]);
+    this.keyframes.say("");
     this.live.follow(null);
     this.recorder.follow(null);
     this.share.follow(null);
@@ -410,11 +418,24 @@ class Studio {
   }
 
   /** Save the picture as others see it. */
-  async snapshot() {
+  snapshot() {
+    return this.#save(this.stage.snapshot, (blob) => download(blob, `${stampedName()}.png`), T.toasts.snapshot);
+  }
+
+  /** Save a frame without a key frame's edit, to be edited and given back as one. */
+  saveFrame() {
+    if ($("keyframe-panel").hidden) return;
+    $("keyframe-panel").open = true;
+    const { inForce } = this.keyframes;
+    if (inForce && this.session?.controls.prompt) return toast(T.toasts.keyFrameFirst);
+    return this.#save({ before: inForce }, (blob) => this.keyframes.save(blob), T.toasts.frame);
+  }
+
+  async #save(what, keep, words) {
     if (this.session?.state !== "live") return toast(T.toasts.noPicture);
     try {
-      download(await this.session.snapshot(this.stage.snapshot), `${stampedName()}.png`);
-      toast(T.toasts.snapshot);
+      await keep(await this.session.snapshot(what));
+      toast(words);
     } catch (error) {
       toast(said(error), { bad: true });
     }
@@ -475,6 +496,7 @@ class Studio {
       ["]", "]", "more", () => size(5)],
       ["x", "X", "reseed", () => $("reseed").click()],
       ["p", "P", "snapshot", () => this.snapshot()],
+      ["e", "E", "saveFrame", () => this.saveFrame()],
       ["r", "R", "record", () => this.recorder.toggle()],
       ["f", "F", "fullscreen", () => this.stage.toggleFullscreen()],
       ["?", "?", "help", () => $("help").showModal()],

@@ -5,7 +5,7 @@ import { pictureArea } from "./picture.js";
 import { T, tell } from "./language.js";
 
 // These have a place of their own on the page.
-const ELSEWHERE = new Set(["prompt", "strength", "seed", "crossfade_s", "mask", "size"]);
+const ELSEWHERE = new Set(["prompt", "strength", "seed", "crossfade_s", "mask", "size", "keyframe", "keyframe_source"]);
 const FINER = { fine: 384, finest: 512 };   // side of a square of as many pixels, beyond the server's own choice
 // A server paints in few shapes, as it compiles a network for each.
 const SHAPES = [[1, 1], [4, 3], [16, 9], [3, 4], [9, 16]];
@@ -17,10 +17,11 @@ export class Options {
 
   /**
    * `change` gets controls to set and resolves with whether they are, `restart` is called when another model was chosen
-   * and, with true, when a session has to be opened anew, `shown` with each model that is shown.
+   * and, with true, when a session has to be opened anew, `shown` with each model that is shown; `keyframes` has its own part.
    */
-  constructor({ change, restart, size, shown }) {
+  constructor({ change, restart, size, shown, keyframes }) {
     this.change = change;
+    this.keyframes = keyframes;
     this.sourceSize = size;
     this.restart = throttle(RESTART_MS, restart);
     this.shown = shown;
@@ -35,7 +36,7 @@ export class Options {
     return $("model").value || null;
   }
 
-  /** The pictures that the model can be given to go by, `[{title, take(file)}…]`. */
+  /** The pictures that the model can be given to go by, `[{title(), take(file)}…]`. */
   get pictures() {
     return this.#pictures;
   }
@@ -69,8 +70,11 @@ export class Options {
     this.#places = null;
     const { options: own, events, ...common } = model?.options?.properties ?? {};
     const shown = (schema, chosen) => ((chosen ?? null) === null ? schema : { ...schema, default: chosen });
-    const rows = Object.entries(common).filter(([name]) => !ELSEWHERE.has(name)).map(([name, schema]) => this.#row(name, shown(schema, this.#chosen[name]), (value) => this.#choose({ [name]: value })));
-    const ownRows = Object.entries(own?.properties ?? {}).map(([name, schema]) => this.#row(name, shown(schema, this.#chosen.options?.[name]), (value) => this.#choose({ options: { [name]: value } }, schema.scope)));
+    const here = (controls) => Object.entries(controls ?? {}).filter(([name]) => !ELSEWHERE.has(name));
+    const rows = here(common).map(([name, schema]) => this.#row(name, shown(schema, this.#chosen[name]), (value) => this.#choose({ [name]: value })));
+    const ownRows = here(own?.properties).map(([name, schema]) => this.#row(name, shown(schema, this.#chosen.options?.[name]), (value) => this.#choose({ options: { [name]: value } }, schema.scope)));
+    const keyed = this.keyframes.offer(own?.properties ?? {}, this.#chosen.options ?? {}, (options) => this.#choose({ options }));
+    if (keyed) this.#pictures.push(keyed);
     const buttons = (events?.items.oneOf ?? []).map((event) => this.#button(event));
     const beside = ownRows.filter((row) => row?.classList.contains("beside"));
     $("chips").replaceChildren(...beside);
@@ -168,12 +172,12 @@ export class Options {
 
   #row(name, schema, send) {
     const id = idOf(name);
-    const title = schema.title ?? name.replaceAll("_", " ");
+    const title = () => T.options[name] ?? schema.title ?? name.replaceAll("_", " ");
     const anew = schema.scope === "stream" ? ` ${T.reopens}` : "";
-    const label = el("label", { for: id, title: `${schema.description ?? ""}${anew}` }, title);
+    const label = tell(el("label", { for: id, title: `${schema.description ?? ""}${anew}` }), title);
     if (schema.enum?.length === 1) return null;   // there is nothing to choose
     if (schema.beside === "prompt") {
-      const chips = new Chips({ id, name, title, schema, send });
+      const chips = new Chips({ id, name, title: title(), schema, send });
       if (name === "place") this.#places = chips;
       return chips.node;
     }
@@ -188,7 +192,7 @@ export class Options {
       return el("div", { class: "row" }, label, input);
     }
     if (schema.contentEncoding === "data-url") {
-      const { node, take } = pictureArea(id, label, schema, send);
+      const { node, take } = pictureArea(id, title, schema, send);
       if (schema.kind === "image") this.#pictures.push({ title, take });
       return node;
     }

@@ -4,6 +4,7 @@ import { T, tell } from "./language.js";
 import { placesWords, said, sentence, understoodWords } from "./words.js";
 
 const KEPT_PROMPTS = 40;
+const SLOW_MS = 1_000;   // an answer that takes longer is being worked on, as where networks are loaded
 const WORTH_SAYING = 0.1;   // share of a style in what a prompt was taken for
 
 export class Prompts {
@@ -84,6 +85,7 @@ export class Prompts {
     const promise = this.apply(text.trim());
     if (!promise) return this.say(() => (text.trim() ? T.prompt.later : ""));
     this.#asking += 1;
+    const slow = setTimeout(() => this.say(() => T.prompt.preparing), SLOW_MS);
     try {
       const ack = await promise;
       if (this.text === text.trim()) this.text = ack.prompt ?? "";   // of "stronger" and "undo" the whole request
@@ -92,6 +94,7 @@ export class Prompts {
     } catch (error) {
       this.#refuse(error, text);
     } finally {
+      clearTimeout(slow);
       this.#asking -= 1;
     }
   }

@@ -131,13 +131,15 @@ export class Stage {
 
   /** Say whether a picture is painted, or is the source itself from `inMs` on. */
   paints(on, inMs = 0) {
-    clearTimeout(this.#unpaint);
     const take = () => {
+      this.#unpaint = 0;
       this.#painted = on;
       this.#showNote();
     };
-    if (on || !inMs) return take();
-    this.#unpaint = setTimeout(take, inMs);
+    if (on || !inMs) {
+      clearTimeout(this.#unpaint);
+      take();
+    } else if (this.#painted) this.#unpaint ||= setTimeout(take, inMs);
   }
 
   toggleFullscreen() {

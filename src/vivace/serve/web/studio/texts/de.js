@@ -80,6 +80,11 @@ export const de = {
     invert: "Umkehren",
     clear: "Leeren",
     brushHint: "Male auf das Bild. Außerhalb des Bereichs siehst du das Original.",
+    keyFrame: "Leitbild",
+    keyFrameHint: "Speichere ein Einzelbild, bearbeite es in irgendeinem Programm und zieh es hierher oder auf das Bild: Jedes spätere Bild folgt der Änderung.",
+    keyFrameLeads: "Jedes Bild folgt diesem Leitbild.",
+    saveFrame: "Einzelbild zum Bearbeiten",
+    removeKeyFrame: "Leitbild entfernen",
     model: "Modell",
     label: "KI-Hinweis",
     place: "Stelle",
@@ -193,6 +198,7 @@ export const de = {
   },
 
   prompt: {
+    preparing: "Wird vorbereitet …",
     later: "Beginnt mit deinem Stream.",
     none: "Kein Prompt: du siehst das Original.",
     original: "Du siehst das Original.",
@@ -237,6 +243,8 @@ export const de = {
     noFullscreen: "Dieser Browser erlaubt hier kein Vollbild.",
     noPicture: "Noch gibt es kein Bild.",
     snapshot: "Foto gespeichert.",
+    frame: "Gespeichert. Bearbeite es, dann zieh es auf das Bild.",
+    keyFrameFirst: "Entferne zuerst das Leitbild: Zu bearbeiten ist ein Bild ohne seine Änderung.",
     noMicrophone: "Kein Mikrofon: Das Bild läuft ohne Ton weiter.",
     nothingToRecord: "Noch gibt es nichts aufzunehmen.",
     recording: "Die Aufnahme läuft.",
@@ -394,6 +402,11 @@ export const de = {
     cel: "Anime", ink: "Tusche", pencil: "Bleistift", watercolour: "Aquarell", oil: "Öl", neon: "Neon", pixel: "Pixelgrafik", comic: "Comic", night: "Nacht",
     golden: "Goldene Stunde", snow: "Schnee", swirl: "Wirbelndes Impasto", noir: "Film noir", blueprint: "Blaupause", thermal: "Wärmebild", sepia: "Altes Foto",
   },
+  options: {
+    keyframe: "Bearbeitetes Bild", keyframe_source: "Das Bild vor der Bearbeitung", style_image: "Bild als Stil", style_share: "Anteil dieses Stils",
+    region_cache: "Nur malen, was sich ändert", background: "Hintergrund", matte: "Freistellen", denoising_steps: "Entrauschungsschritte",
+    autoencoder: "Autoencoder", negative_prompt: "Was nicht zu sehen sein soll",
+  },
   // Nach dem Grund in der Liste des Servers, was nicht gemalt wird; eigene Gründe des Betreibers stehen in den Worten des Servers.
   policy: {
     sexual: "Sexuelle Inhalte werden hier nicht gemalt.",
@@ -424,7 +437,7 @@ export const de = {
     prompt: "Einen Prompt schreiben", presets: "Vorlagen", history: "Frühere Prompts", split: "Vorher und nachher", original: "Halten: das Original sehen",
     listen: "Ton hier ein oder aus", mirror: "Spiegeln", flip: "Die andere Kamera", pause: "Die Datei anhalten oder abspielen", back: "In der Datei fünf Sekunden zurück",
     forward: "In der Datei fünf Sekunden weiter", brush: "Bereichspinsel", invert: "Den Bereich umkehren", less: "Weniger Stärke, oder kleinerer Pinsel",
-    more: "Mehr Stärke, oder größerer Pinsel", reseed: "Anderer Startwert", snapshot: "Foto", record: "Aufnehmen", fullscreen: "Vollbild",
+    more: "Mehr Stärke, oder größerer Pinsel", reseed: "Anderer Startwert", snapshot: "Foto", saveFrame: "Einzelbild zum Bearbeiten", record: "Aufnehmen", fullscreen: "Vollbild",
     help: "Diese Liste", close: "Schließen, was offen ist",
   },
 };

@@ -75,6 +75,11 @@ export const en = {
     invert: "Invert",
     clear: "Clear",
     brushHint: "Paint on the picture. Outside the region you see the original.",
+    keyFrame: "Key frame",
+    keyFrameHint: "Save a frame, edit it in any program, and drop it here or on the picture: every later frame follows the edit.",
+    keyFrameLeads: "Every frame follows this key frame.",
+    saveFrame: "Save a frame to edit",
+    removeKeyFrame: "Remove the key frame",
     model: "Model",
     label: "AI label",
     place: "Place",
@@ -199,6 +204,7 @@ export const en = {
 
   prompt: {
     later: "Starts when your stream does.",
+    preparing: "Getting ready to paint that …",
     none: "No prompt: you see the original.",
     original: "You see the original.",
     paintedInstead: (prompt) => `Painted instead: ${prompt}.`,
@@ -243,6 +249,8 @@ export const en = {
     noFullscreen: "This browser does not allow full screen here.",
     noPicture: "There is no picture yet.",
     snapshot: "Snapshot saved.",
+    frame: "Saved. Edit it, then drop it on the picture.",
+    keyFrameFirst: "Remove the key frame first: the frame to edit is one without it.",
     noMicrophone: "No microphone: the picture goes on without sound.",
     nothingToRecord: "There is nothing to record yet.",
     recording: "Recording.",
@@ -398,9 +406,10 @@ export const en = {
     about: ({ date, length, mib, writing }) => [date, writing ? "goes on" : length, `${mib} MiB`].join(" · "),
   },
 
-  // What the server calls its looks, by their keys, and what it says, by its code. It speaks English, which stands wherever
+  // What the server calls its looks, by their keys, and a model's own controls, by their names, and what it says, by its code. It speaks English, which stands wherever
   // there is nothing here.
   looks: {},
+  options: { keyframe: "Edited frame", keyframe_source: "The frame before its edit" },
   said: {},
   // By the reason of the server's list of what is not painted; one of its operator's own is said in the server's words.
   policy: {
@@ -413,7 +422,7 @@ export const en = {
     prompt: "Write a prompt", presets: "Presets", history: "Prompt history", split: "Before and after", original: "Hold: see the original",
     listen: "Sound on or off, here", mirror: "Mirror", flip: "The other camera", pause: "Pause or play the file", back: "Five seconds back in the file", forward: "Five seconds on in the file",
     brush: "Region brush", invert: "Invert the region", less: "Less strength, or a smaller brush",
-    more: "More strength, or a larger brush", reseed: "Another seed", snapshot: "Snapshot", record: "Record", fullscreen: "Full screen",
+    more: "More strength, or a larger brush", reseed: "Another seed", snapshot: "Snapshot", saveFrame: "Save a frame to edit", record: "Record", fullscreen: "Full screen",
     help: "This list", close: "Close what is open",
   },
 };
