@@ -186,7 +186,7 @@ def silent() -> Iterator[str]:
         server.shutdown(socket.SHUT_RDWR)
 
 
-def three(turns: int, frames: int, size: str) -> None:
+def three(turns: int, frames: int, size: str, model: str) -> None:
     """Print the frame rate of live runs into one output, into three, and into one beside a dead one."""
     found: dict[str, list[float]] = {"one": [], "three": [], "one and a dead one": []}
     with tempfile.TemporaryDirectory() as folder, silent() as dead:
@@ -200,19 +200,19 @@ def three(turns: int, frames: int, size: str) -> None:
                         outputs += [address, opened.enter_context(through_server({}))]
                     elif name != "one":
                         outputs = [dead, *outputs]
-                    flags = ["--size", size, "--live", "--max-frames", str(frames), "--no-sign"]
+                    flags = ["--model", model, "--size", size, "--live", "--max-frames", str(frames), "--no-sign"]
                     found[name].append(painted_fps(Path(folder), outputs, flags))
                     print(name, found[name][-1], os.getloadavg()[0], flush=True)
     tell_ratios(found)
 
 
-def marks(turns: int, frames: int, size: str) -> None:
+def marks(turns: int, frames: int, size: str, model: str) -> None:
     """Print the frame rate of runs into a file without marks and with all of them."""
     found: dict[str, list[float]] = {"none": [], "credentials,label,watermark": []}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(turns):
             for name in found:
-                flags = ["--size", size, "--max-frames", str(frames)]
+                flags = ["--model", model, "--size", size, "--max-frames", str(frames)]
                 environment = {"VIVACE_MARKS": name, "XDG_STATE_HOME": folder}
                 found[name].append(painted_fps(Path(folder), [f"{folder}/out.mp4"], flags, environment))
                 print(name, found[name][-1], os.getloadavg()[0], flush=True)
@@ -252,8 +252,9 @@ if __name__ == "__main__":
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--frames", type=int, default=450)
     parser.add_argument("--size", default="512x288")
+    parser.add_argument("--model", default="mini2")
     given = parser.parse_args()
     if given.what == "latency":
         latency(given.outputs.split(","), given.seconds)
     else:
-        {"three": three, "marks": marks}[given.what](given.turns, given.frames, given.size)
+        {"three": three, "marks": marks}[given.what](given.turns, given.frames, given.size, given.model)

@@ -1,4 +1,4 @@
-"""Measure the time until a move of a surface is seen: `python tests/e2e/measure_surfaces.py [seconds [WxH]]`.
+"""Measure the time until a move of a surface is seen: `python tests/e2e/measure_surfaces.py [seconds [WxH [MODEL]]]`.
 
 OSC: `vivace run --osc` as a program has it: a camera at 30 fps, a fader thrown from one end to the other over UDP,
 until the first frame made with it is given to the output.
@@ -96,9 +96,9 @@ def told(what: str, times_ms: list[float]) -> None:
     print(f"{what}: p50 {p50:.0f} ms, p95 {p95:.0f} ms, {len(times_ms)} moves")
 
 
-def osc(seconds: float, size: tuple[int, int]) -> None:
+def osc(seconds: float, size: tuple[int, int], model: str) -> None:
     """Measure OSC."""
-    stream = vivace.Stream("mini", prompt="blueprint", size=size, crossfade_s=0)
+    stream = vivace.Stream(model, prompt="blueprint", size=size, crossfade_s=0)
     receiver = OscReceiver(LOCAL, 0)
     client = SimpleUDPClient(LOCAL, receiver.port)
     moved_s: dict[int, float] = {}
@@ -137,10 +137,10 @@ def osc(seconds: float, size: tuple[int, int]) -> None:
     told(f"OSC to the first frame made with it, {size[0]}x{size[1]} at {fps or 0:.1f} fps", times_ms)
 
 
-def midi(seconds: float, size: tuple[int, int]) -> None:
+def midi(seconds: float, size: tuple[int, int], model: str) -> None:
     """Measure MIDI, through the studio."""
     with tempfile.TemporaryDirectory() as place:
-        environ = {"VIVACE_SERVE_SIZE": f"{size[0]}x{size[1]}"}
+        environ = {"VIVACE_SERVE_SIZE": f"{size[0]}x{size[1]}", "VIVACE_SERVE_MODELS": model}
         server = Serving(Path(place), slots=1, environ=environ)
         server.start()
         try:
@@ -172,6 +172,7 @@ def midi(seconds: float, size: tuple[int, int]) -> None:
 if __name__ == "__main__":
     chosen_s = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
     chosen = parse_size(sys.argv[2]) if len(sys.argv) > 2 else (256, 144)
-    print(f"load {os.getloadavg()[0]:.1f}")
-    osc(chosen_s, chosen)
-    midi(chosen_s, chosen)
+    model = sys.argv[3] if len(sys.argv) > 3 else "mini2"
+    print(f"{model}, load {os.getloadavg()[0]:.1f}")
+    osc(chosen_s, chosen, model)
+    midi(chosen_s, chosen, model)

@@ -119,11 +119,11 @@ def test_a_feed_sends_at_once_says_how_much_too_soon_and_keeps_few() -> None:
         for number in range(6):
             sent: Any = await feed.recv()
             assert sent.pts == number * PACKET
-            assert feed.ahead_s == pytest.approx(0.2 + number * 0.02), "nothing has been waited for"
+            assert feed.ahead_s == pytest.approx(number * 0.02 - module.PLAYED_LATE_S), "nothing has been waited for"
         feed.put(SoundPacket(b"x", now_s + 1.0))
         clock_s[0] += 0.65
         await feed.recv()
-        assert feed.ahead_s == pytest.approx(0.55), (
+        assert feed.ahead_s == pytest.approx(0.35 - module.PLAYED_LATE_S), (
             "that was due half a second before its time, and waited for a little"
         )
         for packet in timed([b"x"] * (module.MAX_QUEUED + 10), now_s):
@@ -150,9 +150,11 @@ def test_reports_of_sound_tell_the_time_of_its_pictures() -> None:
         feed = SoundFeed()
         feed.connect(connection.getTransceivers()[0])
         feed.ahead_s = 0.25
+        sender._RTCRtpSender__lsr = 7 << 16
         report = RtcpSrPacket(1, RtcpSenderInfo(ntp_timestamp=7 << 32, rtp_timestamp=5, packet_count=1, octet_count=1))
         await sender._send_rtcp([report])
         assert sent[0].sender_info.ntp_timestamp == (7 << 32) + (1 << 30)
+        assert sender._RTCRtpSender__lsr == (7 << 16) + (1 << 14), "which the reply will name"
         await connection.close()
 
     run(scene)

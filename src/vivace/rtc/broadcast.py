@@ -140,13 +140,17 @@ class Broadcast(Generic[P]):
         subscribe: Callable[[], Pictures[P]],
         *,
         on_sent: Callable[[P], None] | None = None,
+        taken_s: Callable[[P], float | None] = lambda _picture: None,
         fps: float = 30.0,
         h264: Encoder = X264,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Encode what `subscribe` returns; it is called for the first viewer, and again after all have left.
 
-        `on_sent` is called with every picture that has been encoded and handed to the connections.
+        `on_sent` is called with every picture that has been encoded and handed to the connections. `taken_s` returns
+        the time of a picture that receivers are told, s, on the clock: that of its capture beside sound, by which both
+        are put in step; None is that of sending, by which browsers show it soonest, since they take differences of the
+        time that painting takes for those of the network, and delay pictures to even them out.
         """
         self.encode_ms: float | None = None
         """Time to convert and encode the last picture in all renditions, ms."""
@@ -157,6 +161,7 @@ class Broadcast(Generic[P]):
         """Error that ended the broadcast."""
         self._subscribe = subscribe
         self._on_sent = on_sent
+        self._taken_s = taken_s
         self._fps = fps
         self._h264 = h264
         self._clock = clock
@@ -208,7 +213,7 @@ class Broadcast(Generic[P]):
             async for picture in pictures:
                 height, width = picture.rgb.shape[:2]
                 self._size = (width, height)
-                renditions, pts = self._renditions(), self._pts()
+                renditions, pts = self._renditions(), self._pts(picture)
                 packets = await loop.run_in_executor(executor, encoders.encode, picture.rgb, pts, renditions)
                 self.pictures += 1
                 self.encoded += len(packets)
@@ -231,12 +236,10 @@ class Broadcast(Generic[P]):
             feed.stop()
         self._feeds.clear()
 
-    def _pts(self) -> int:
-        """Return the time of sending as an RTP timestamp.
-
-        Capture time would not do: browsers take the difference for network jitter and delay pictures to even it out.
-        """
-        self._last_pts = max(self._last_pts + 1, rtp_time(self._clock()))
+    def _pts(self, picture: P) -> int:
+        """Return the RTP timestamp of a picture; they rise even where times do not."""
+        taken_s = self._taken_s(picture)
+        self._last_pts = max(self._last_pts + 1, rtp_time(self._clock() if taken_s is None else taken_s))
         return self._last_pts
 
     def _full_bps(self, half: bool) -> int:

@@ -15,7 +15,7 @@ from aiortc import MediaStreamTrack, RTCRtpSender, RTCRtpTransceiver
 from aiortc.mediastreams import MediaStreamError
 
 from vivace.rtc.arrivals import read_report
-from vivace.rtc.encoding import VideoPacket
+from vivace.rtc.encoding import CLOCK_HZ, VideoPacket
 from vivace.rtc.line import LineState, SentPackets
 from vivace.rtc.rates import RateControl
 from vivace.rtc.seams import (
@@ -25,6 +25,7 @@ from vivace.rtc.seams import (
     on_keyframe_request,
     replace_encoder,
     sent_timestamp,
+    shift_reports,
     speaks_transport_cc,
 )
 
@@ -98,6 +99,8 @@ class Feed(MediaStreamTrack):
         self._resumes_s = self._keyframe_s = -inf
         self._patience_s = KEYFRAME_TRAVELS_S
         self._sender: RTCRtpSender | None = None
+        self.ahead_s = 0.0
+        """Time of the last packet less that at which it was sent, s."""
         self._origin: int | None = None
         """Random origin of RTP timestamps, known once a packet was sent."""
         self._packets: deque[tuple[VideoPacket, Sent]] = deque()
@@ -113,6 +116,7 @@ class Feed(MediaStreamTrack):
         replace_encoder(sender, self.codec, self._take_estimate)
         on_keyframe_request(sender, self.ask_for_keyframe)
         limit_playout_delay(sender, at_once)
+        shift_reports(sender, lambda: self.ahead_s)
         if speaks_transport_cc(transceiver):
             number_packets(sender, self.note_sent)
             on_arrivals(sender.transport, self.take_arrivals)
@@ -189,6 +193,7 @@ class Feed(MediaStreamTrack):
         if self._origin is None and self.last is not None and self._sender is not None:
             self._origin = sent_timestamp(self._sender) - self.last.pts
         packet, self.last = self._packets.popleft()
+        self.ahead_s = self.last.pts / CLOCK_HZ - self._clock()
         if self._origin is not None and self.on_note is not None:
             self.on_note((self._origin + self.last.pts) % 2**32, self.last)
         self.sent_packets += 1

@@ -51,6 +51,7 @@ _SENDER_EXTENSIONS = "_RTCRtpSender__rtp_header_extensions_map"
 _SENDER_ENCODER = "_RTCRtpSender__encoder"
 _SENDER_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
 _SEND_RTCP = "_send_rtcp"
+_LAST_REPORT = "_RTCRtpSender__lsr"
 _TAKE_REPORT = "_handle_rtcp_packet"
 _SEND_KEYFRAME = "_send_keyframe"
 _CONNECTION = "_connection"
@@ -332,9 +333,9 @@ def on_sender_report(receiver: RTCRtpReceiver, callback: Callable[[float, int], 
 
 
 def shift_reports(sender: RTCRtpSender, ahead_s: Callable[[], float]) -> None:
-    """Shift the times in a sender's reports forward, because its media is sent ahead of its presentation time.
+    """Report the time that was sent last by its own clock: aiortc reports when it was sent, `ahead_s` before that.
 
-    Round-trip times derived from replies are then wrong; use those of the connection's other sender.
+    A receiver synchronises by these times; when media leaves is no measure of when it was taken.
     """
     send = getattr(sender, _SEND_RTCP)
 
@@ -342,6 +343,8 @@ def shift_reports(sender: RTCRtpSender, ahead_s: Callable[[], float]) -> None:
         for packet in packets:
             if isinstance(packet, RtcpSrPacket):
                 packet.sender_info.ntp_timestamp += round(ahead_s() * 2**32)
+                # What the reply names, from which aiortc has the round-trip time.
+                _replace(sender, _LAST_REPORT, packet.sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF)
         await send(packets)
 
     _replace(sender, _SEND_RTCP, shift_and_send)

@@ -2,8 +2,8 @@
 
 Audio and video travel separately, and pictures take longer: to encode, to assemble, and to paint where they are
 painted. The sender's reports (RTCP SR) relate the timestamps of both streams; from them, each audio packet gets the
-time at which the pictures of its moment arrived. The forwarding side adds the time its pictures took, and announces it
-in sender reports of its own, by which the receiver synchronises both.
+time at which the pictures of its moment arrived. Forwarded, both keep these times, and sender reports of our own tell
+them, by which the receiver synchronises both.
 """
 
 from __future__ import annotations
@@ -49,6 +49,10 @@ delay added here comes on top, and makes video wait for it there: 60 ms in Chrom
 FOLLOW = 0.05
 """Share of the difference by which the audio delay follows each picture's: a step is followed within a second."""
 MAX_DELAY_S = 3.0
+
+PLAYED_LATE_S = 0.025
+"""Time by which browsers play sound later than they account for, s, measured in Chromium
+(`tests/e2e/measure_sound.py`): its packets are told to be so much older."""
 
 OnSound = Callable[[SoundPacket], None]
 
@@ -173,7 +177,7 @@ class SoundFeed(MediaStreamTrack):
         self.sent_packets = 0
         self.dropped = 0
         self.ahead_s = 0.0
-        """Time by which the last packet was sent ahead of its presentation time, s."""
+        """Time of the last packet less that at which it was sent, s."""
         self._delay_s = delay_s
         self._clock = clock
         self._queue: deque[SoundPacket] = deque()
@@ -211,7 +215,7 @@ class SoundFeed(MediaStreamTrack):
         due_s = packet.time_s + min(MAX_DELAY_S, self._delay_s())
         if (wait_s := due_s - LEAD_S - self._clock()) > 0:
             await asyncio.sleep(min(wait_s, MAX_DELAY_S))
-        self.ahead_s = min(MAX_DELAY_S, max(0.0, due_s - self._clock()))
+        self.ahead_s = packet.time_s - PLAYED_LATE_S - self._clock()
         if self.readyState != "live":
             raise MediaStreamError
         if self._origin_s is None:

@@ -138,6 +138,20 @@ class Engine:
                 self._changed.notify()
         return displaced
 
+    def has_time(self, queue: SessionQueue) -> bool:
+        """Return whether every frame that comes could be painted twice, and none waits."""
+        with self._changed:
+            idle = not queue.gone and not any(each.frames for each in self._queues)
+        return idle and 2 * self._step_s < self.share_s()
+
+    def repeat(self, queue: SessionQueue, frame: Frame) -> None:
+        """Have a frame painted that came before, after the step in progress; one that comes meanwhile replaces it."""
+        with self._changed:
+            if not queue.gone and not queue.frames:
+                queue.frames.append(frame)
+                queue.deadline_s = self._clock()
+                self._changed.notify()
+
     def leave(self, queue: SessionQueue, last_act: Callable[[], None]) -> None:
         """Give a queue no frames any more, then free what it holds: `last_act` runs when no step of it does.
 

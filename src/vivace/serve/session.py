@@ -15,8 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from fractions import Fraction
 from threading import Lock
 from typing import Any, Literal
 
@@ -30,6 +28,7 @@ from vivace.serve.context import SessionContext
 from vivace.serve.dynamic_size import DynamicSize
 from vivace.serve.engine import SessionQueue
 from vivace.serve.fanout import Fanout, Listener, Subscription
+from vivace.serve.intake import MICROSECOND, Intake
 from vivace.serve.limits import check_frame
 from vivace.serve.links import Links
 from vivace.serve.presence import EndReason, Presence
@@ -52,8 +51,6 @@ from vivace.stream.processor import FrameProcessor
 _log = logging.getLogger(__name__)
 
 State = Literal["waiting", "live", "ended"]
-
-MICROSECOND = Fraction(1, 1_000_000)
 
 
 class LiveSession:
@@ -104,6 +101,7 @@ class LiveSession:
         self._queue = SessionQueue(
             self._paint, self._failed, settings.budget_ms / 1e3, served.model.spec.chunk_frames, weight=rate
         )
+        self._intake = Intake(served.engine, self._queue)
         self._presenter: Presenter | None = None
         self._fanout = Fanout()
         self.sound = SessionSound(self.id)
@@ -134,9 +132,6 @@ class LiveSession:
         self.presence = Presence(
             context.clock, heartbeat_s=settings.heartbeat_s, grace_s=settings.grace_s, idle_s=settings.idle_s
         )
-        self._next_index = 0
-        self._first_capture_s: float | None = None
-        self._last_pts = -1
         self._waiting = messages.Waiting(position=1, retry_after_s=None)
         self._resumed = False
 
@@ -175,26 +170,22 @@ class LiveSession:
             if self._state == "ended":
                 return False
             self.presence.picture(now_s)
-            index, self._next_index = self._next_index, self._next_index + 1
             self.account.received()
             if self._state == "waiting":
-                self.account.dropped("waiting")
+                left_out = "waiting"
+            elif not self._is_open(source_size or (rgb.shape[1], rgb.shape[0])):
+                left_out = "opening"
+            else:
+                if self._intake.offer(frame):
+                    self.account.dropped("late")
                 return True
-            if not self._is_open(source_size or (rgb.shape[1], rgb.shape[0])):
-                self.account.dropped("opening")
-                return True
-            if self._first_capture_s is None:
-                self._first_capture_s = captured_s
-            # Presentation times rise even where capture times do not.
-            self._last_pts = max(self._last_pts + 1, round((captured_s - self._first_capture_s) / MICROSECOND))
-            frame = replace(frame, index=index, pts=self._last_pts)
-            if self.served.engine.offer(self._queue, frame) is not None:
-                self.account.dropped("late")
+            self._intake.skip()
+            self.account.dropped(left_out)
             return True
 
     def hear(self, packet: SoundPacket) -> None:
         """Give sound, its time being that at which the pictures of its moment arrive, monotonic. On the event loop."""
-        self.sound.take(packet, self._first_capture_s)
+        self.sound.take(packet, self._intake.began_s)
 
     @property
     def next_size(self) -> Size | None:
@@ -340,6 +331,9 @@ class LiveSession:
         async with self._one_update:
             ack = await asyncio.to_thread(self._steering.update, controls, request_id, arrived_s)
             if ack.accepted:
+                with self._lock:
+                    if self._presenter is None:
+                        self._intake.repeat(self._clock())
                 if ack.prompt is not None:
                     controls = controls.model_copy(update={"prompt": ack.prompt})
                 self._record = self._record.model_copy(update={"controls": merged(self._record.controls, controls)})

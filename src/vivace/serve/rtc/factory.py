@@ -87,7 +87,13 @@ class PeerFactory:
         self._broadcasts = {name: found for name, found in self._broadcasts.items() if found.viewers}
         found = self._broadcasts.get(session.id)
         if found is None:
-            found = Broadcast(session.subscribe, on_sent=session.report_sent, h264=self._h264, clock=self._clock)
+            found = Broadcast(
+                session.subscribe,
+                on_sent=session.report_sent,
+                taken_s=lambda frame: frame.capture_time_s if session.sound.state == "on" else None,
+                h264=self._h264,
+                clock=self._clock,
+            )
             self._broadcasts[session.id] = found
         return found
 

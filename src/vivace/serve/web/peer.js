@@ -1,4 +1,6 @@
 /** What sessions and their viewers share: a connection for pictures, and the <video>s that show them. */
+import { LipSync } from "./lipsync.js";
+
 const ICE_GATHERING_MS = 1_500;
 
 /** Make an RTCPeerConnection as the server wishes; `onStream` gets the MediaStream that comes over it, pictures and sound in step. */
@@ -9,6 +11,7 @@ export function newPeer({ ice_servers: iceServers = [] }, onStream) {
     else if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
     onStream(streams[0] ?? new MediaStream([track]));
   };
+  new LipSync(peer);
   return peer;
 }
 

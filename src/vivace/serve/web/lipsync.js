@@ -1,0 +1,57 @@
+/** Sound and picture in step: browsers leave them up to 30 ms apart, and this the rest of the way, where a browser tells how far. */
+const REPORT_MS = 1_000;
+const REPORTS = [3, 8];    // the fewest, and the most, that something is done by
+const NOISE_MS = 60;      // a look is some 20 ms off: what is further apart than this over their number is mended
+const MOST_HELD_MS = 300;
+
+export class LipSync {
+  #peer; #last = new Map(); #apart = []; #held = { audio: 0, video: 0 };
+
+  /** Look after a connection until it is closed. */
+  constructor(peer) {
+    this.#peer = peer;
+    const timer = setInterval(async () => {
+      if (peer.connectionState === "closed") clearInterval(timer);
+      else this.look(await peer.getStats());
+    }, REPORT_MS);
+  }
+
+  /** Take a report of the connection, and hold back what is early: the browser counts by the times that it is told of both. */
+  look(report) {
+    const now = {}, playing = {};
+    for (const part of report.values()) {
+      if (part.type !== "inbound-rtp") continue;
+      const { packetsReceived = 0 } = this.#last.get(part.kind) ?? {};
+      if (part.packetsReceived > packetsReceived) playing[part.kind] = part.estimatedPlayoutTimestamp;
+      now[part.kind] = part;
+    }
+    const earlyMs = playing.audio - playing.video;   // of sound; NaN where one of them rests, or the browser does not tell
+    this.#apart = Number.isFinite(earlyMs) ? [...this.#apart, earlyMs].slice(-REPORTS[1]) : [];
+    const looks = this.#apart.length;
+    const midMs = [...this.#apart].sort((a, b) => a - b)[looks >> 1];
+    if (looks >= REPORTS[0] && Math.abs(midMs) > NOISE_MS / looks) {
+      if (midMs > 0) this.#hold("audio", "video", midMs, now);
+      else this.#hold("video", "audio", -midMs, now);
+      this.#apart = [];
+    }
+    this.#last = new Map(Object.entries(now));
+  }
+
+  #hold(early, other, ms, now) {
+    if (this.#held[other]) this.#set(other, Math.max(0, this.#held[other] - ms));
+    else this.#set(early, Math.min(MOST_HELD_MS, Math.max(this.#held[early], this.#bufferMs(now[early])) + ms));
+  }
+
+  // A buffer holds at least what it is asked to, so what it holds by itself is added to.
+  #bufferMs(part) {
+    const before = this.#last.get(part.kind);
+    const count = part.jitterBufferEmittedCount - (before?.jitterBufferEmittedCount ?? 0);
+    return count > 0 ? (1000 * (part.jitterBufferTargetDelay - (before?.jitterBufferTargetDelay ?? 0))) / count : 0;
+  }
+
+  #set(kind, ms) {
+    this.#held[kind] = ms;
+    const receiver = this.#peer.getReceivers().find(({ track }) => track.kind === kind);
+    if (receiver && "jitterBufferTarget" in receiver) receiver.jitterBufferTarget = Math.round(ms);
+  }
+}
