@@ -147,7 +147,7 @@ def run_demo(folder: Path, programme: Programme | None = None, console: Console 
         for frame in stream.run(source, live=True):
             sink.write(show.compose(frame))
             if credentials is not None:
-                credentials.work.see(frame.painted, None)
+                credentials.work.see(frame)
             show.steer(frame)
             _tell(progress, task, frame, show)
     sheet = _sheet(list(show.pictures.values()))

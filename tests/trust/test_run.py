@@ -77,6 +77,20 @@ def test_every_file_of_a_run_is_signed_and_names_its_source(capsys: pytest.Captu
     assert "out.mkv.c2pa" in told
 
 
+def test_a_key_frame_names_the_network_that_carried_it(mini: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vivace.models, "load_model", lambda *_, **__: mini)
+    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save("before.png")
+    edited = Image.open("before.png")
+    edited.paste((200, 30, 30), (16, 16, 40, 40))
+    edited.save("edited.png")
+    led = ["run", "before.png", "--keyframe", "edited.png", "--keyframe-source", "before.png"]
+    assert main([*led, "-o", "led.png"]) == 0
+    assert main(["run", "before.png", "-p", "ink", "-o", "plain.png"]) == 0
+    named = [set(said(name)[2]["parameters"]["vivace.weights"]) for name in ("led.png", "plain.png")]
+    assert named[0] - named[1] == {"keyframes remember", "keyframes follow"}
+    assert named[1] == {"mini.xml", "mini.safetensors"}
+
+
 def test_a_photograph_names_its_own_source() -> None:
     assert main(["run", "photos", "-p", "red", "-o", "inks/", "--sign-prompt"]) == 0
     for name in ("one.png", "two.png"):

@@ -226,11 +226,13 @@ class _Run:
         if self._key is None:
             return None
         from vivace.models.check import weights_of
+        from vivace.models.keyframes.load import weights as follower_weights
         from vivace.trust.manifest import Work, created_by
         from vivace.trust.signing import Credentials
 
         weights = weights_of(self._profile, self._loading)
         work = Work(source.info.name, created_by(self._spec), self._profile.name, weights)
+        work.follower = follower_weights
         work.marks = self._marks.told
         work.tell_prompts = self._options.marking.sign_prompt
         return Credentials(self._key, work)
@@ -355,7 +357,7 @@ class _Player:
         """Give a frame to the outputs; what fails is told once, and the others go on. False where all have ended."""
         if self.credentials is not None:
             prompt = self.stream.controls.prompt
-            self.credentials.work.see(frame.painted, None if prompt is None else prompt.text)
+            self.credentials.work.see(frame, None if prompt is None else prompt.text)
         taken = self.failure is None
         try:
             if taken:

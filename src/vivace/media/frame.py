@@ -85,6 +85,8 @@ class Frame:
     """True where any of it is painted (output frames); otherwise it shows its source as it is."""
     absent: tuple[str, ...] = ()
     """Places that the prompt changes and that are not in the picture, such as `hair` (output frames)."""
+    followed: bool = False
+    """True where an edited key frame was carried into it (output frames)."""
 
     @property
     def pts_s(self) -> float:

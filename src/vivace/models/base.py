@@ -231,6 +231,8 @@ class StepResult:
     None is opaque."""
     absent: tuple[str, ...] = ()
     """Places that the prompt changes and that are not in these pictures, by the names of the control `place`."""
+    followed: bool = False
+    """True where an edited key frame was carried into these pictures."""
     note: str = ""
     """Message for people, as long as something keeps the pictures from being as asked for; the stream goes on."""
 

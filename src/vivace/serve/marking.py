@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from vivace.media.statement import Statement
 from vivace.models.catalog import describe
 from vivace.models.check import weights_of
+from vivace.models.keyframes.load import weights as follower_weights
 from vivace.models.loading import LoadOptions
 from vivace.serve.settings import ServeSettings
 from vivace.settings import Mark
@@ -26,8 +27,13 @@ class FileMarks(NamedTuple):
     """Marks of the files of one session."""
 
     statement: Statement | None = None
-    sign: Callable[[Path, bool], object] | None = None
-    """`sign(path, painted)` signs a complete file. Raises SinkWriteError."""
+    sign: Callable[[Path, Work], object] | None = None
+    """`sign(path, work)` signs a complete file, whose frames `work` has seen. Raises SinkWriteError."""
+    model: str = ""
+
+    def begin(self) -> Work:
+        """Return what is to see the frames of one file."""
+        return Work(SOURCE, model=self.model, follower=follower_weights)
 
 
 NO_MARKS = FileMarks()
@@ -79,11 +85,10 @@ class Marking:
         if key is None:
             return FileMarks(marks.statement)
 
-        def sign(path: Path, painted: bool) -> object:
-            work = Work(SOURCE, model=model, weights=self.weights(model), marks=marks.told, painted=painted)
-            return sign_file(path, work, key)
+        def sign(path: Path, work: Work) -> object:
+            return sign_file(path, replace(work, weights=self.weights(model), marks=marks.told), key)
 
-        return FileMarks(marks.statement, sign)
+        return FileMarks(marks.statement, sign, model)
 
 
 def _weights(settings: ServeSettings, model: str) -> dict[str, str]:

@@ -185,7 +185,7 @@ class Recording:
         self._began_s = clock()
         self._reason = ""
         self._marks = marks
-        self._painted = False
+        self._work = marks.begin()
         heard = sound if sound is not None and sound.heard else None
         self._outlet = Outlet(
             lambda: self._begin(About(owner=owner), open_file or (lambda path: _open(path, marks.statement, heard))),
@@ -204,7 +204,7 @@ class Recording:
 
     def offer(self, frame: Frame) -> bool:
         """Leave a frame; never waits. Returns False once the recording is over."""
-        self._painted |= frame.painted
+        self._work.see(frame)
         return self._outlet.put(frame)
 
     def stop(self) -> None:
@@ -234,7 +234,7 @@ class Recording:
             _beside(self._path).unlink(missing_ok=True)
         elif error is None and self._marks.sign is not None:
             try:
-                self._marks.sign(self._path, self._painted)
+                self._marks.sign(self._path, self._work)
             except SinkWriteError as failure:
                 reason = f"{reason} {str(failure).replace(str(self._path), self.name)}".strip()
         if reason:

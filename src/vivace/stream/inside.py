@@ -23,6 +23,8 @@ class Shown(NamedTuple):
     """Opacity; None is opaque."""
     absent: tuple[str, ...] = ()
     """Places that the prompt changes and that are not in the picture."""
+    followed: bool = False
+    """True where an edited key frame was carried into the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,13 @@ class FrameInside:
         region = region_of(result.edited, index, size, self.region)
         rgb = blend(self.source, result.rgb[index], self.opacity, region)
         if result.alpha is None or rgb is self.source:
-            return Shown(rgb, self.frame.alpha, result.absent)
+            return Shown(rgb, self.frame.alpha, result.absent, result.followed)
         before, painted = (
             np.repeat(each[..., None], 3, axis=2)
             for each in (_opaque(self.source) if self.frame.alpha is None else self.frame.alpha, result.alpha[index])
         )
         alpha = blend(before, np.minimum(before, painted), self.opacity, region)[..., 0]
-        return Shown(rgb, alpha, result.absent)
+        return Shown(rgb, alpha, result.absent, result.followed)
 
     def finish(self, shown: Shown, marks: dict[str, float]) -> Frame:
         """Return the output frame that replaces its source frame."""
@@ -74,6 +76,7 @@ class FrameInside:
             source_rgb=self.source,
             painted=shown.rgb is not self.source,
             absent=shown.absent,
+            followed=shown.followed,
         )
 
 

@@ -5,13 +5,14 @@ Nothing is said that was not done: where no frame was painted, they name the sou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vivace.media.frame import Frame
 from vivace.media.registry import SOURCES
 
 VERSION = version("vivace")
@@ -37,7 +38,7 @@ GENERATIVE = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia",
 
 @dataclass(slots=True)
 class Work:
-    """Facts about a run for its manifests; `painted` and `prompts` are filled in while it goes on."""
+    """Facts about a run for its manifests; what was painted and under which prompts is filled in while it goes on."""
 
     source: str
     """The source's name, for people."""
@@ -46,20 +47,24 @@ class Work:
     model: str = ""
     weights: Mapping[str, str] = field(default_factory=dict)
     """Hashes of the model's files by name: `sha256:…`, or what is known of them."""
+    follower: Callable[[], Mapping[str, str]] = dict
+    """Returns those of the network that carries edited key frames."""
     marks: Mapping[str, str] = field(default_factory=dict)
     """Marks in the pictures by name, also those turned off."""
     tell_prompts: bool = False
     painted: bool = False
     """True once a frame was painted."""
+    followed: bool = False
+    """True once an edited key frame was carried into one."""
     prompts: dict[str, None] = field(default_factory=dict)
     """Prompts in their order."""
 
-    def see(self, painted: bool, prompt: str | None) -> None:
-        """Note a frame."""
-        if painted:
-            self.painted = True
-            if prompt is not None:
-                self.prompts[prompt] = None
+    def see(self, frame: Frame, prompt: str | None = None) -> None:
+        """Note an output frame, and the prompt that it was painted under."""
+        self.painted |= frame.painted
+        self.followed |= frame.painted and frame.followed
+        if frame.painted and prompt is not None:
+            self.prompts[prompt] = None
 
 
 def created_by(spec: str) -> SourceType | None:
@@ -96,7 +101,8 @@ def manifest(work: Work, title: str, *, parent_given: bool = False) -> dict[str,
 
 
 def _edited(work: Work) -> dict[str, Any]:
-    parameters: dict[str, Any] = {"vivace.model": work.model, "vivace.weights": dict(work.weights)}
+    weights = {**work.weights, **(work.follower() if work.followed else {})}
+    parameters: dict[str, Any] = {"vivace.model": work.model, "vivace.weights": weights}
     parameters |= {f"vivace.{name}": value for name, value in work.marks.items()}
     if work.tell_prompts:
         parameters["vivace.prompts"] = [prompt[:PROMPT_CHARS] for prompt in list(work.prompts)[:PROMPTS]]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +38,15 @@ def need_opencv(what: str = "following a key frame") -> None:
         raise BackendUnavailableError(
             f"{what} needs OpenCV, which the base install leaves out; {install_extra('keyframes')}"
         ) from error
+
+
+@cache
+def weights() -> Mapping[str, str]:
+    """Return the hashes of the shipped weights by name, `sha256:…`."""
+    files = {name: FOLDER / f"{name}.safetensors" for name in (REMEMBER, FOLLOW)}
+    return {
+        f"keyframes {name}": f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in files.items()
+    }
 
 
 def load(folder: Path = FOLDER, *, threads: int | None = None) -> Networks:

@@ -136,7 +136,7 @@ class KeyframeModel(Generic[State]):
         if led is now:
             return replace(result, note=note)
         changed = np.where((led != now).any(-1), np.uint8(255), np.uint8(0))
-        return replace(result, rgb=led[None], edited=_both(result.edited, changed), note=note)
+        return replace(result, rgb=led[None], edited=_both(result.edited, changed), note=note, followed=True)
 
     def _follower(self, state: KeyframeState[State], now: Rgb, edit: KeyEdit, source: Rgb | None) -> Follower:
         """Return what follows the key frame that is set, which may be another one than in the last frame."""

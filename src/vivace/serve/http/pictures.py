@@ -70,5 +70,7 @@ def _file(frame: Frame, suffix: str, marks: FileMarks, label: LabelStyle | None,
         path = Path(folder) / f"snapshot.{suffix}"
         save_picture(frame, path, statement if frame.painted else None)
         if marks.sign is not None:
-            marks.sign(path, frame.painted)
+            work = marks.begin()
+            work.see(frame)
+            marks.sign(path, work)
         return path.read_bytes()
