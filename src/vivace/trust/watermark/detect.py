@@ -139,7 +139,8 @@ def search_by_second(frames: Iterable[Frame], *, limit_s: int = 10) -> Iterator[
         yield WatermarkSearch(tuple(marked), len(seconds))
     if len(seconds) > 1 and not any(second.payload is not None for second in marked):
         reading = whole.read(place)
-        if reading.false_alarm * searches < TOLERATED_FALSE_ALARM and reading.payload is not None:
+        found = reading.payload is not None or not marked
+        if found and reading.false_alarm * searches < TOLERATED_FALSE_ALARM:
             every = (MarkedSecond(second, reading.payload, reading.false_alarm * searches) for second in seconds)
             yield WatermarkSearch(tuple(every), len(seconds), together=True)
 

@@ -9,15 +9,15 @@ would come up with a probability of at most 3.18 times that of a normal variable
 Dzindzalieta, "A tight Gaussian bound for weighted sums of Rademacher random variables", 2015). That times the number of
 hypotheses bounds the probability that a picture is called marked and is not: of the pilot alone they are the places
 tried; of pilot and message together these times 2^48 payloads, so that it does not matter how the message was guessed.
-A third of the probability is for pictures as they were marked, a third for crops of them, and a third for all else, so
-that what is likelier needs less.
+A quarter of the probability is for pictures as they were marked, a quarter for parts of such pictures, a quarter for
+crops of them, and a quarter for all else, so that what is likelier needs less.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +38,18 @@ _REFINED, _NEARER = 8, 9
 """Places looked at again, and scales around each: between two of the coarse ones, then between two of these.
 
 At the best of them offsets are compared a quarter of a sample apart."""
+PARTS = tuple(
+    (top, top + height, left, left + width)
+    for height, width in ((1.0, 0.5), (0.5, 1.0), (0.5, 0.5))
+    for top in ((0.0,) if height == 1 else (0.0, 0.25, 0.5))
+    for left in ((0.0,) if width == 1 else (0.0, 0.25, 0.5))
+)
+"""Halves and quarters of a picture: top, bottom, left and right as shares of its sides."""
 _OFFSETS, _APART = 12, 8
 """Offsets that are read in a picture as it was marked, and how far from one another, in quarters of a sample."""
 _AS_IT_WAS = (0, False)
+_LIKELY_PART = 2.0
+"""Score of the pilot from which the message is read in a part of a picture; 0 on average without a watermark."""
 _GUESSES = 24
 """Messages that are tried where the likeliest is none."""
 _DOUBTFUL, _AS_IT_WAS_DOUBTFUL = 5.6, 3.0
@@ -71,6 +80,8 @@ class Place:
     offset: tuple[float, float] = (0.0, 0.0)
     """Offset of the tile, in samples, down and to the right."""
     score: float = -math.inf
+    part: bool = False
+    """True where only one of `PARTS` of the picture is looked at."""
 
     @property
     def as_it_was(self) -> bool:
@@ -84,7 +95,7 @@ class Reading:
 
     place: Place
     hypotheses: int
-    """Number of hypotheses the place counts for: those of its third, times three."""
+    """Number of hypotheses the place counts for: those of its quarter, times four."""
     message: int | None = None
     """A payload whose check holds; None if none was read."""
     score: float = -math.inf
@@ -105,19 +116,20 @@ class Reading:
 def search(bands: Sequence[Evidence], near: Place | None = None) -> Reading:
     """Return the likeliest place of the pattern, of all or about one, and what is read there.
 
-    Where the pilot alone tells nothing, the message is read at several places: the best of some scales and turns, and
-    the best offsets in a picture that was neither scaled nor turned, as most are.
+    Where the pilot alone tells nothing, the message is read at several places: the best of some scales and turns, and,
+    in a picture that was neither scaled nor turned, as most are, the best offsets and the parts where some of the pilot
+    is.
     """
+    usual = next(band for band in bands if band.scales[0] <= 1 <= band.scales[1])
+    likely = list(_parts(usual))
     if near is None:
         found = [(place, band) for band in bands for scale in _scales(band) for place in _compare(band, scale, SAMPLES)]
-        usual = next(band for band in bands if band.scales[0] <= 1 <= band.scales[1])
         tried = len(found) * SAMPLES**2
-        likely = [(place, usual) for place in _peaks(usual)]
+        likely += ((place, usual) for place in _peaks(usual))
     else:
         of_scale = next(band for band in bands if near.scale <= band.scales[1] or band is bands[-1])
         found = [(place, of_scale) for place in _compare(of_scale, near.scale, SAMPLES, [near.turn])]
         tried = SAMPLES**2
-        likely = []
     found.sort(key=lambda one: -one[0].score)
     for place, band in found[:_REFINED]:
         for span in (1.0, 1.0 / (_NEARER - 1)):
@@ -148,11 +160,29 @@ def search(bands: Sequence[Evidence], near: Place | None = None) -> Reading:
 
 
 def _counted(place: Place, tried: int) -> int:
-    """Return for how many hypotheses a place counts, `tried` being those of the last third."""
+    """Return for how many hypotheses a place counts, `tried` being those of the last quarter."""
     if place.as_it_was:
-        return 3
+        return 4 * (len(PARTS) if place.part else 1)
     cropped = place.scale == 1 and place.turn == _AS_IT_WAS
-    return 3 * ((4 * SAMPLES) ** 2 if cropped else tried)
+    return 4 * ((4 * SAMPLES) ** 2 if cropped else tried)
+
+
+def _parts(band: Evidence) -> Iterator[tuple[Place, Evidence]]:
+    """Yield the parts of a picture as it was marked where the message may be, and their evidence alone.
+
+    Where a small part was repainted, the rest of the picture is noise that the part by itself is without.
+    """
+    known = harmonics()
+    for part in PARTS:
+        top, bottom, left, right = (
+            round(share * side) for share, side in zip(part, np.repeat(band.values.shape, 2), strict=True)
+        )
+        alone = replace(band, values=np.zeros_like(band.values))
+        alone.values[top:bottom, left:right] = band.values[top:bottom, left:right]
+        pilots = _harmonics(_tile_spectrum(alone, 1.0), _AS_IT_WAS)[known.is_pilot]
+        score = float((pilots.conj() * known.pilot).real.sum()) / _norm(pilots)
+        if score >= _LIKELY_PART:
+            yield Place(1.0, _AS_IT_WAS, score=score, part=True), alone
 
 
 def _peaks(band: Evidence) -> list[Place]:
@@ -205,8 +235,12 @@ def _scores(spectrum: NDArray[np.complex64], turn: tuple[int, bool], offsets: in
     pilots = _harmonics(spectrum, turn)[known.is_pilot]
     terms = np.zeros((offsets, offsets), np.complex64)
     terms[known.down[known.is_pilot], known.right[known.is_pilot]] = pilots.conj() * known.pilot
-    norm = math.sqrt((np.abs(pilots) ** 2).sum() + 1e-9)
-    return (np.fft.fft2(terms).real / norm).astype(np.float32, copy=False)
+    return (np.fft.fft2(terms).real / _norm(pilots)).astype(np.float32, copy=False)
+
+
+def _norm(values: NDArray[np.complex128]) -> float:
+    """Return the standard deviation of a sum of the values with random signs."""
+    return math.sqrt((np.abs(values) ** 2).sum() + 1e-9)
 
 
 def _tile_spectrum(band: Evidence, scale: float) -> NDArray[np.complex64]:
@@ -272,7 +306,7 @@ def _found(band: Evidence, place: Place) -> tuple[NDArray[np.complex128], NDArra
 
 def _message(values: NDArray[np.complex128], messages: NDArray[np.uint8]) -> tuple[int | None, float]:
     """Return the best payload among messages `[n 64]`, and its score with the pilot; None where no check holds."""
-    norm = math.sqrt((np.abs(values) ** 2).sum() + 1e-9)
+    norm = _norm(values)
     best: tuple[int | None, float] = None, -math.inf
     for payload in {code.read_message(bits) for bits in messages}:
         if payload is None:
