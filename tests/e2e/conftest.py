@@ -36,6 +36,17 @@ def server(tmp_path_factory: pytest.TempPathFactory, server_environ: dict[str, s
 
 
 @pytest.fixture(scope="module")
+def steered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Return a server of fakes, whose first model has controls of its own and whose second has none."""
+    program = str(Path(__file__).with_name("steered_server.py"))
+    serving = Serving(tmp_path_factory.mktemp("steered"), slots=2, program=program)
+    serving.start()
+    serving.wait()
+    yield serving
+    serving.stop()
+
+
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Return a browser whose camera is the test clip."""
     with browser_with_camera(tmp_path_factory.mktemp("camera")) as chromium:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import signal
 import socket
@@ -18,6 +20,7 @@ from urllib.error import URLError
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from e2e.browsers import CHROMIUM
 from patience import PATIENCE_S
@@ -58,6 +61,15 @@ window.colourOf = (id, [left, top, right, bottom]) => {
 };
 """
 
+DROP = """([id, name, type, data]) => {
+  const dropped = new DataTransfer();
+  dropped.items.add(new File([Uint8Array.from(atob(data), (char) => char.charCodeAt(0))], name, { type }));
+  for (const event of ["dragenter", "dragover", "drop"]) {
+    document.getElementById(id).dispatchEvent(
+      new DragEvent(event, { dataTransfer: dropped, bubbles: true, cancelable: true }));
+  }
+}"""
+
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 664}, "is_mobile": True, "has_touch": True}
 """Upright phone, as a browser emulates it, without the bar of its screen."""
 
@@ -84,6 +96,18 @@ def _yuv420(rgb: NDArray[np.uint8]) -> bytes:
         full = 128 + scale * (colour - luma)
         planes.append(full.reshape(full.shape[0] // 2, 2, full.shape[1] // 2, 2).mean(axis=(1, 3)))
     return b"".join(np.clip(plane + 0.5, 0, 255).astype(np.uint8).tobytes() for plane in planes)
+
+
+def png(rgb: NDArray[np.uint8]) -> bytes:
+    """Return a picture, `[h w 3]` or `[h w]`, as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "PNG")
+    return file.getvalue()
+
+
+def plain(rgb: tuple[int, int, int], size: tuple[int, int] = (64, 48)) -> bytes:
+    """Return a picture of one colour as a PNG file."""
+    return png(np.full((size[1], size[0], 3), rgb, np.uint8))
 
 
 @contextmanager
@@ -224,6 +248,10 @@ class Studio:
         assert box is not None
         self.page.mouse.move(box["x"] + 20, box["y"] + 20, steps=2)
         self.page.click(selector)
+
+    def drop(self, name: str, data: bytes, kind: str = "image/png", on: str = "stage") -> None:
+        """Drop a file on the element with an id."""
+        self.page.evaluate(DROP, [on, name, kind, base64.b64encode(data).decode()])
 
     def wait_still(self) -> None:
         """Wait until the page has noticed that nothing moves over the picture, and all fading is done."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import os
 import re
@@ -17,12 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image
 
 from e2e.browsers import CHROMIUM
 from e2e.helpers import count_frames
-from e2e.studio import BLUEPRINT, PHONE, Serving, Studio
+from e2e.studio import BLUEPRINT, PHONE, Serving, Studio, png
 from patience import PATIENCE_S
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
@@ -315,12 +311,9 @@ def test_two_browsers_never_mix_and_a_closed_tab_frees_its_place_for_who_waits(
     assert quota(server)["sessions"] >= 1
 
 
-def test_a_models_own_controls_are_on_the_page_and_reach_it(tmp_path: Path, browser: Any) -> None:
-    serving = Serving(tmp_path, slots=2, program=str(Path(__file__).with_name("steered_server.py")))
-    serving.start()
-    try:
-        serving.wait()
-        studio = Studio(browser, serving.url).open("red")
+def test_a_models_own_controls_are_on_the_page_and_reach_it(steered: Serving, browser: Any) -> None:
+    with closing(Studio(browser, steered.url)) as studio:
+        studio.open("red")
         studio.start_camera()
         studio.wait_state("live")
         page = studio.page
@@ -351,9 +344,6 @@ def test_a_models_own_controls_are_on_the_page_and_reach_it(tmp_path: Path, brow
         assert page.locator("#option-warp").count() == 0
         assert page.input_value("#strength") == "100"
         assert studio.errors == []
-        studio.close()
-    finally:
-        serving.stop()
 
 
 def test_a_blocked_camera_says_what_to_do(server: Serving, browser: Any) -> None:
@@ -389,44 +379,24 @@ def test_a_restarted_server_is_said_and_the_page_comes_back_by_itself(server: Se
     assert live.errors == []
 
 
-DROP = """
-([id, name, data]) => {
-  const dropped = new DataTransfer();
-  dropped.items.add(new File([Uint8Array.from(atob(data), (char) => char.charCodeAt(0))], name, { type: "image/png" }));
-  const area = document.getElementById(id);
-  area.dispatchEvent(new DragEvent("dragenter", { dataTransfer: dropped, bubbles: true }));
-  area.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, bubbles: true, cancelable: true }));
-}
-"""
-
-
-def png(pixels: NDArray[np.uint8]) -> str:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def test_pictures_are_dropped_on_the_page_and_reach_the_model(tmp_path: Path, browser: Any) -> None:
-    serving = Serving(tmp_path, slots=2, program=str(Path(__file__).with_name("steered_server.py")))
-    serving.start()
-    try:
-        serving.wait()
-        studio = Studio(browser, serving.url).open("red")
+def test_pictures_are_dropped_on_the_page_and_reach_the_model(steered: Serving, browser: Any, tmp_path: Path) -> None:
+    with closing(Studio(browser, steered.url)) as studio:
+        studio.open("red")
         studio.start_camera()
         studio.wait_state("live")
         page = studio.page
         page.click("#model-panel summary")
         blue = np.zeros((1200, 2000, 3), np.uint8)
         blue[..., 2] = 200
-        page.evaluate(DROP, ["option-look", "blue.png", png(blue)])
+        studio.drop("blue.png", png(blue), on="option-look")
         studio.wait_colour("b > 150 && r < 50")
         assert page.locator("#option-look img").is_visible()
         studio.wait_until("studio.session.controls.options?.look?.startsWith('data:image/jpeg;base64,')")
         dark = np.zeros((90, 160), np.uint8)
-        (tmp_path / "dark.png").write_bytes(base64.b64decode(png(dark)))
+        (tmp_path / "dark.png").write_bytes(png(dark))
         page.locator(".row:has(> #option-area) input[type=file]").set_input_files(tmp_path / "dark.png")
         studio.wait_colour("Math.max(r, g, b) < 30")
-        page.evaluate(DROP, ["option-look", "words.png", base64.b64encode(b"no picture").decode()])
+        studio.drop("words.png", b"no picture", on="option-look")
         page.wait_for_selector("text=“words.png” is no picture that this browser can read")
         assert page.locator("#option-look img").is_visible()  # the previous one is still set
         page.click("button[aria-label='Remove Area']")
@@ -442,7 +412,4 @@ def test_pictures_are_dropped_on_the_page_and_reach_the_model(tmp_path: Path, br
         assert page.evaluate("studio.controls().options.window") == 16
         studio.wait_colour("b > 150")  # the new session has the picture, too
         assert studio.errors == []
-        studio.close()
-    finally:
-        serving.stop()
-    assert "'window': 16" in serving.log()
+    assert "'window': 16" in steered.log()

@@ -17,7 +17,7 @@ from PIL import Image
 
 from e2e.browsers import CHROMIUM
 from e2e.helpers import write_scene
-from e2e.studio import Serving, Studio
+from e2e.studio import Serving, Studio, plain, png
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
 pytest.importorskip("aiortc", reason="needs the serve extra")
@@ -62,27 +62,7 @@ cameras.plug = (names) => {
 };
 """
 
-DROP = """([name, type, data]) => {
-  const dropped = new DataTransfer();
-  dropped.items.add(new File([Uint8Array.from(atob(data), (char) => char.charCodeAt(0))], name, { type }));
-  for (const event of ["dragenter", "dragover", "drop"]) {
-    document.getElementById("stage").dispatchEvent(
-      new DragEvent(event, { dataTransfer: dropped, bubbles: true, cancelable: true }));
-  }
-}"""
-
 IS_RED, IS_BLUE, IS_GREEN = "r > 100 && b < 60", "b > 100 && r < 60", "g > 100 && r < 60 && b < 60"
-
-
-@pytest.fixture(scope="module")
-def steered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """Return a server whose first model takes reference pictures, and whose second takes none."""
-    program = str(Path(__file__).with_name("steered_server.py"))
-    serving = Serving(tmp_path_factory.mktemp("steered"), slots=2, program=program)
-    serving.start()
-    serving.wait()
-    yield serving
-    serving.stop()
 
 
 @pytest.fixture(scope="module")
@@ -120,18 +100,6 @@ def toast(studio: Studio) -> str:
     studio.page.wait_for_selector(".toast")
     take = "() => { const { innerText } = toasts.lastChild; toasts.textContent = ''; return innerText; }"
     return str(studio.page.evaluate(take))
-
-
-def png(rgb: NDArray[np.uint8]) -> str:
-    """Return a picture as a PNG, base64."""
-    file = io.BytesIO()
-    Image.fromarray(rgb).save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def picture(rgb: tuple[int, int, int], size: tuple[int, int] = (64, 48)) -> str:
-    """Return a picture of one colour as a PNG, base64."""
-    return png(np.full((size[1], size[0], 3), rgb, np.uint8))
 
 
 def test_a_source_that_cannot_be_opened_costs_nothing(studio: Studio, tmp_path: Path) -> None:
@@ -225,21 +193,21 @@ def test_a_camera_that_is_unplugged_goes_on_when_it_is_back_and_a_revoked_one_sa
 
 def test_what_is_dropped_is_repainted_or_gone_by_where_the_model_can(studio: Studio) -> None:
     page = studio.page
-    page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
+    studio.drop("green.png", plain((0, 160, 0)))
     page.wait_for_selector("#picture-dialog[open]")
     offered = page.locator("#picture-areas button").all_inner_texts()
     assert offered == ["Use it as: Look", "Use it as: Key frame"], "a mask is nothing to go by"
     page.keyboard.press("Escape")
     assert page.evaluate("studio.source.kind") == "scene"
-    page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
+    studio.drop("green.png", plain((0, 160, 0)))
     page.click("#picture-areas button:first-child")
     studio.wait_until("studio.session.controls.options?.look")
     assert page.evaluate("studio.source.kind") == "scene"
-    page.evaluate(DROP, ["blue.png", "image/png", picture((0, 0, 160), (2560, 1280))])
+    studio.drop("blue.png", plain((0, 0, 160), (2560, 1280)))
     page.click("#picture-dialog .primary")
     wait_source(studio, IS_BLUE)
     assert page.evaluate("studio.source.size") == [1280, 640]
-    page.evaluate(DROP, ["note.txt", "text/plain", base64.b64encode(b"no picture").decode()])
+    studio.drop("note.txt", b"no picture", "text/plain")
     assert "“note.txt” has no picture" in toast(studio)
     studio.wait_state("live")
 
@@ -261,7 +229,7 @@ def test_a_dropped_picture_is_repainted_at_once_where_the_model_goes_by_none(ste
         studio.open("")
         studio.page.select_option("#model", "mini", force=True)
         assert studio.page.locator("#keyframe-panel").is_hidden(), "only a model that declares it offers a key frame"
-        studio.page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
+        studio.drop("green.png", plain((0, 160, 0)))
         studio.wait_state("live")
         studio.wait_colour(IS_GREEN)
         assert studio.errors == []
@@ -286,7 +254,7 @@ def test_a_frame_is_saved_edited_and_dropped_back_and_leads_until_it_is_removed(
     assert saved_frame(studio, tmp_path)[..., 2].mean() > 60
     edited = red.copy()
     edited[:, : red.shape[1] // 2] = 0, 200, 0
-    page.evaluate(DROP, ["edited.png", "image/png", png(edited)])
+    studio.drop("edited.png", png(edited))
     page.click("#picture-areas button:last-child")
     studio.wait_until("studio.session.controls.options?.keyframe")
     options = page.evaluate("studio.session.controls.options")
@@ -409,7 +377,7 @@ def test_a_page_that_is_loaded_again_goes_on_with_what_was_set(steered: Serving,
         studio.wait_state("live")
         page.click("#model-panel summary")
         page.check("#option-follow_camera")
-        page.evaluate(DROP, ["green.png", "image/png", picture((0, 160, 0))])
+        studio.drop("green.png", plain((0, 160, 0)))
         page.click("#picture-areas button:first-child")
         page.select_option("#detail", index=1)
         page.evaluate("studio.brush.invert()")  # nothing is selected
@@ -430,7 +398,7 @@ def test_a_page_that_is_loaded_again_goes_on_with_what_was_set(steered: Serving,
 
         page.evaluate("studio.start('scene', {})")
         studio.wait_until("studio.source.kind === 'scene'")
-        page.evaluate(DROP, ["blue.png", "image/png", picture((0, 0, 160))])
+        studio.drop("blue.png", plain((0, 0, 160)))
         page.click("#picture-dialog .primary")
         studio.wait_until("studio.source.kind === 'file'")
         page.reload()

@@ -66,7 +66,8 @@ class Served:
             "VIVACE_MARKS": "none",
         }
         command = [sys.executable, str(Path(__file__).with_name("launch.py"))]
-        flags = ["serve", "--port", "0", "--size", f"{SIZE[0]}x{SIZE[1]}", "--recordings", str(self.recordings)]
+        flags = ["serve", "--port", "0", "--size", f"{SIZE[0]}x{SIZE[1]}", "--dynamic-size", "none"]
+        flags += ["--recordings", str(self.recordings)]
         self._log = self.log_path.open("w")
         self.process = subprocess.Popen(
             [*command, *flags], env=environment, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
