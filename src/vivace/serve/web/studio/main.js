@@ -69,7 +69,7 @@ class Studio {
       this.live.show();
       this.surfaces.write();
     });
-    this.#keys();
+    installShortcuts(this);
     $("end").onclick = () => this.stop();
     $("snapshot").onclick = () => this.snapshot();
     $("keyframe-save").onclick = () => this.saveFrame();
@@ -474,34 +474,6 @@ class Studio {
     clearTimeout(this.#retry);
     this.sources.awaited = null;
     this.view.show(state, words, again);
-  }
-
-  #keys() {
-    const size = (step) => (this.brush.open ? this.brush.resizeBy(step) : this.sliders.strengthBy(step));
-    installShortcuts([
-      ["/", "/", "prompt", () => this.prompts.focus()],
-      ...Array.from({ length: 9 }, (_, i) => [String(i + 1), "1–9", i === 0 ? "presets" : "", () => this.prompts.preset(i)]),
-      ["h", "H", "history", () => this.prompts.toggleHistory()],
-      ["s", "S", "split", () => this.stage.toggleSplit()],
-      ["o", "O", "original", () => this.stage.original(true), () => this.stage.original(false)],
-      ["a", "A", "listen", () => this.stage.toggleListen()],
-      ["m", "M", "mirror", () => this.stage.toggleMirror()],
-      ["c", "C", "flip", () => this.sources.flip()],
-      ["k", "K", "pause", () => this.player.toggle()],
-      ["j", "J", "back", () => this.player.skip(-1)],
-      ["l", "L", "forward", () => this.player.skip(1)],
-      ["b", "B", "brush", () => this.brush.toggle()],
-      ["i", "I", "invert", () => this.brush.invert()],
-      ["[", "[", "less", () => size(-5)],
-      ["]", "]", "more", () => size(5)],
-      ["x", "X", "reseed", () => $("reseed").click()],
-      ["p", "P", "snapshot", () => this.snapshot()],
-      ["e", "E", "saveFrame", () => this.saveFrame()],
-      ["r", "R", "record", () => this.recorder.toggle()],
-      ["f", "F", "fullscreen", () => this.stage.toggleFullscreen()],
-      ["?", "?", "help", () => $("help").showModal()],
-      ["Escape", "Esc", "close", () => { this.prompts.toggleHistory(false); this.brush.toggle(false); }],
-    ]);
   }
 }
 
