@@ -47,7 +47,7 @@ LEAD_S = 0.5
 """Longest time that audio is sent ahead of its presentation time, s. Receivers buffer audio longer than video anyway;
 delay added here comes on top, and makes video wait for it there: 60 ms in Chromium."""
 FOLLOW = 0.05
-"""Share of the difference by which the audio delay follows each picture's: a step is followed within a second."""
+"""Share of the difference by which `Delay` follows each picture's time: a step is followed within a second."""
 MAX_DELAY_S = 3.0
 
 PLAYED_LATE_S = 0.025
@@ -235,7 +235,7 @@ class SoundFeed(MediaStreamTrack):
 
 
 class Delay:
-    """Smoothed processing time of pictures, by which audio is delayed."""
+    """Smoothed processing time of pictures, by which audio waits to be sent where they take long."""
 
     def __init__(self) -> None:
         self.value_s = 0.0
