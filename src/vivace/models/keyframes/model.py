@@ -104,10 +104,11 @@ class KeyframeModel(Generic[State]):
         self._networks()
         with self._lock:
             sizes = {state.size for state in self._states} - self._ready
-            self._ready |= sizes
         for width, height in sizes:
             blank = np.zeros((height, width, 3), np.uint8)
             self._opened((width, height)).take(blank, blank)
+            with self._lock:
+                self._ready.add((width, height))
         return KeyEdit(value)
 
     def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> Plan | None:
