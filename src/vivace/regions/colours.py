@@ -12,6 +12,14 @@ from vivace.regions.pixels import Field
 
 _LEVELS = 32
 """Levels of a channel in the tables."""
+_ALIKE_HUE, _ALIKE_CHROMA = 16.0, 0.55
+"""Degrees of hue, and share of the chroma by lightness, in which a shadow may differ from a thing in the light."""
+_DARK = 10.0
+"""Lightness below which chroma by lightness is noise."""
+_GROWS = 1.6
+"""Most times that a thing may grow by its shadow."""
+_GROWTH = 16
+"""Cells by which a thing may go on in the shadow."""
 _SOFT_HUE, _SOFT_CHROMA, _SOFT_LIGHTNESS = 8.0, 4.0, 4.0
 """Width over which a colour fades into its neighbours: degrees of hue, and units of Lab."""
 
@@ -27,14 +35,50 @@ def coloured(bins: NDArray[np.intp], name: str) -> Field:
     return np.asarray(_table(name)[bins])
 
 
+def grown(cells: NDArray[np.uint8], seen: Field, name: str) -> Field:
+    """Return how much each cell has a colour, `[h w]`, shadows of things that have it included.
+
+    What is joined to a thing of the colour, and differs from it by its light alone, is of the thing.
+
+    Args:
+        cells: their mean colours, `uint8 [h w 3]`.
+        seen: how much each has the colour by itself, `[h w]`, 0 to 1.
+        name: the colour.
+    """
+    strong = seen > 0.5
+    if COLOURS[name].is_grey or not strong.any():
+        return seen
+    lightness, a, b = np.moveaxis(_lab()[bins_of(cells)], -1, 0)
+    vivid = np.hypot(a, b) / (lightness + _DARK)
+    hue = np.arctan2(b[strong].mean(), a[strong].mean())
+    apart = np.degrees(np.abs(np.angle(np.exp(1j * (np.arctan2(b, a) - hue)))))
+    share = vivid / max(float(np.median(vivid[strong])), 1e-6)
+    alike = np.clip((_ALIKE_HUE - apart) / _SOFT_HUE, 0, 1) * np.clip((share - _ALIKE_CHROMA) / 0.2, 0, 1)
+    joined = seen
+    for _ in range(_GROWTH):
+        wider = np.pad(joined, 1)
+        wider = np.maximum.reduce(
+            [wider[1:-1, 1:-1], wider[2:, 1:-1], wider[:-2, 1:-1], wider[1:-1, 2:], wider[1:-1, :-2]]
+        )
+        joined = np.maximum(joined, np.minimum(alike, wider))
+    # what grows far beyond the thing is the floor that it stands on
+    return np.asarray(joined if joined.sum() <= _GROWS * seen.sum() else seen, np.float32)
+
+
+@cache
+def _lab() -> NDArray[np.float32]:
+    """Return CIE Lab of the middles of the tables' places, `[n 3]`."""
+    levels = ((np.arange(_LEVELS) + 0.5) * (256 / _LEVELS) / 255).astype(np.float32)
+    return lab_of(np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3))
+
+
 @cache
 def _table(name: str) -> NDArray[np.float32]:
     shade = COLOURS[name]
-    levels = ((np.arange(_LEVELS) + 0.5) * (256 / _LEVELS) / 255).astype(np.float32)
-    lab = lab_of(np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3))
+    lab = _lab()
     lightness, chroma = lab[:, 0], np.hypot(lab[:, 1], lab[:, 2])
     low, high = shade.hues
-    if high - low >= 360:
+    if shade.is_grey:
         of_hue = np.ones_like(chroma)
     else:
         hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1]))

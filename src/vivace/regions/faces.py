@@ -33,7 +33,9 @@ _MESH, _MESH_STAYS = 0.3, 0.15
 _FITS = 6
 """Times that the mesh is put on a new face: the part that it is taken from is that of the detector at first."""
 _SMALL_PX = 40
-"""A sure face of up to this width, px, is believed without a mesh; a larger one is a toy, or the back of a head."""
+"""A sure face of up to this width, px, is believed without a mesh; a larger one is a toy or the back of a head,"""
+_SKIN = 0.55
+"""unless this share of its middle has a colour of skin: a face from above or from the side."""
 _CROP = 1.5
 """Side of the part that the mesh is taken from, by the larger side of the face."""
 _CALM = 0.012
@@ -200,7 +202,8 @@ class FaceWatcher:
         outputs = self._mesh.run(np.asarray(part))
         score = 1 / (1 + np.exp(-float(outputs["score"].ravel()[0])))
         if score < (_MESH_STAYS if face.has_mesh else _MESH):
-            face.seen = face.sure and not face.has_mesh and face.width <= _SMALL_PX
+            small = face.sure and face.width <= _SMALL_PX
+            face.seen = not face.has_mesh and (small or _skin(rgb, face) >= _SKIN)
             return
         mesh = outputs["points"].reshape(-1, 3)[:, :2].astype(np.float64)
         seen = (corner + mesh[:, :1] * across + mesh[:, 1:] * down).astype(np.float32)
@@ -209,6 +212,21 @@ class FaceWatcher:
             gain = np.clip(0.5 + 0.5 * distance / (_CALM * max(face.width, 1.0)) - 0.5, 0.5, 1.0)
             seen = np.asarray(face.points + gain * (seen - face.points), np.float32)
         face.points, face.has_mesh, face.seen = seen, True, True
+
+
+def _skin(rgb: Rgb, face: Face) -> float:
+    """Return the share of a face's middle that has a colour of skin, 0 to 1, by Chai and Ngan's bounds (1999)."""
+    x, y = face.middle - face.width / 4
+    part = Image.fromarray(rgb).resize((16, 16), box=_inside(rgb, x, y, face.width / 2))
+    _, blue, red = np.moveaxis(np.asarray(part.convert("YCbCr")), -1, 0)
+    return float(((blue >= 77) & (blue <= 127) & (red >= 133) & (red <= 173)).mean())
+
+
+def _inside(rgb: Rgb, x: float, y: float, side: float) -> tuple[float, float, float, float]:
+    """Return the part of a square that is inside of a picture: left, top, right, bottom, at least a px each way."""
+    height, width = rgb.shape[:2]
+    left, top = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+    return left, top, min(max(x + side, left + 1), width), min(max(y + side, top + 1), height)
 
 
 def moved(points: Points, flow: Flow, size: Size) -> Points:

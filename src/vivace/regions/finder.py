@@ -60,8 +60,9 @@ class RegionFinder:
             As `open`.
         """
         names = check_names(wanted)
-        self._people.prepare(names)
-        self._surroundings.prepare(names)
+        people, others = _parts(names)
+        self._people.prepare(people)
+        self._surroundings.prepare(others)
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -88,14 +89,21 @@ class RegionFinder:
             )
         names = check_names(wanted)
         self.prepare(names)
-        self._people.look(rgb, names & OF_PEOPLE)
-        others = names & OF_SURROUNDINGS
-        if "subject" in names and self._people.presence("person") > 0:
-            others -= {"subject"}  # where there is somebody, that is the subject
-        self._surroundings.look(rgb, others)
+        people, others = _parts(names)
+        self._people.look(rgb, people)
+        nobody = not ("object" in others and self._people.presence("person") > 0)
+        self._surroundings.look(rgb, others if nobody else others - {"object"})
         found = {}
         for name in sorted(names):
-            of = self._surroundings if name in others else self._people
-            presence = of.presence(name)
-            found[name] = Found(of.mask(name) if presence else np.zeros(rgb.shape[:2], np.uint8), presence)
+            seen = "object" if name == "subject" and nobody else name
+            of = self._surroundings if seen in others else self._people
+            presence = of.presence(seen) if nobody or seen != "object" else 0.0
+            found[name] = Found(of.mask(seen) if presence else np.zeros(rgb.shape[:2], np.uint8), presence)
         return found
+
+
+def _parts(names: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what is to be found of people and of the rest: an object is one where nobody is, and then the subject."""
+    if not names & {"subject", "object"}:
+        return names & OF_PEOPLE, names & OF_SURROUNDINGS
+    return names & OF_PEOPLE | {"subject"}, names & OF_SURROUNDINGS | {"object"}

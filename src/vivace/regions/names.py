@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 from vivace.errors import ControlError
 
-REGIONS = ("person", "background", "face", "hair", "clothes", "lips", "eyes", "hands", "subject", "sky")
-"""Regions by name. All people are one person, all faces one face; background is what is no person."""
+REGIONS = ("person", "background", "face", "hair", "clothes", "lips", "eyes", "hands", "subject", "object", "sky")
+"""Regions by name. All people are one person, all faces one face; background is what is no person; the subject is the
+person, or else the object: what stands out where nobody is."""
+
+
+_ANY = (0.0, 360.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +26,12 @@ class Shade:
     lightness: tuple[float, float]
     """Least and most lightness, 0 to 100."""
 
+    @property
+    def is_grey(self) -> bool:
+        """True for a shade of any hue."""
+        return self.hues == _ANY
 
-_ANY = (0.0, 360.0)
+
 _FAR = 200.0
 
 COLOURS = {

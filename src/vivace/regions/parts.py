@@ -25,7 +25,7 @@ _LEVELS = 16
 """Levels of a colour channel in histograms."""
 _BEYOND = 7
 """Side of the window in which the nearest px of a person are looked for, px of the grid."""
-_KEPT = 0.9
+_KEPT = 0.8
 """Share of a histogram that stays from one look to the next."""
 _PEOPLE = 3
 """Most people whose colours are learned: those with the largest faces."""
@@ -250,7 +250,7 @@ def _length(at: Floats, hair: Floats) -> float:
     right, down = np.abs(at[:, 0]), at[:, 1]
     beside = (down > 0.3) & (down < 0.85) & (right > 0.95) & (right < 1.4)
     px_of_unit = float(np.count_nonzero(np.hypot(at[:, 0], down) < 0.8)) / (np.pi * 0.64)
-    return float(_ramp(hair[beside].sum(keepdims=True) / max(px_of_unit * 2 * 0.55 * 0.45, 1.0), 0.08, 0.28)[0])
+    return float(_ramp(hair[beside].sum(keepdims=True) / max(px_of_unit * 2 * 0.55 * 0.45, 1.0), 0.04, 0.14)[0])
 
 
 def _parts(at: Floats, shares: Floats) -> Floats:

@@ -128,6 +128,8 @@ class People:
             assert self._faces is not None
             self._faces.look(picture.rgb, self._turn if "faces" in self._seen else None)
             self._seen.add("faces")
+            if looked_for:
+                self._doubt_faces()
         if names & _OF_PARTS:
             self._look_for_parts(picture)
         self._edges.guide(picture.cells)
@@ -156,6 +158,18 @@ class People:
         for watcher in (self._bodies, self._faces, self._parts):
             if watcher is not None:
                 watcher.move(flow, size)
+
+    def _doubt_faces(self) -> None:
+        """Take faces that only their colour speaks for, and that are on nobody, for none."""
+        assert self._bodies is not None
+        assert self._faces is not None
+        person = self._field("person")
+        scale = np.array([person.shape[1] / self._part.width, person.shape[0] / self._part.height])
+        for face in self._faces.faces:
+            if not (face.has_mesh or face.sure):
+                x, y = np.clip((face.middle * scale).astype(int), 0, (person.shape[1] - 1, person.shape[0] - 1))
+                if not self._bodies.known or person[y, x] < 0.5:
+                    face.seen, face.presence = False, 0.0
 
     def _look_for_parts(self, picture: Picture) -> None:
         assert self._bodies is not None

@@ -16,6 +16,8 @@ _LEAST = 0.02
 _STEP = 0.075
 """Colours of neighbouring cells that differ by more, in 0..1, have an edge between them."""
 
+_CLOUD, _WHITE, _PALE = 0.05, 0.7, 0.2
+"""Cells of a cloud: how likely they are sky at least, their least luma, and largest difference of channels, 0..1."""
 _FOUND, _LOST = 0.35, 0.2
 """Least probability of a sky, where there was none and where there was one."""
 _LUMA = np.array([0.3, 0.59, 0.11], np.float32)
@@ -75,8 +77,11 @@ def evidence(picture: Picture) -> tuple[NDArray[np.bool_], Floats] | None:
     distance = np.einsum("ni,ij,nj->n", apart, np.linalg.inv(spread), apart).reshape(h, w)
     horizon = int(np.flatnonzero(reached.any(axis=1)).max())
     above = (np.arange(h) <= horizon)[:, None]
-    whole = reached | (above & (distance < 6) & (likely > 0.35))
     luma = rgb @ _LUMA
+    # clouds, lighter than the sky that goes on below them
+    over = np.flip(np.maximum.accumulate(np.flip(reached, 0)), 0)
+    cloud = over & (likely > _CLOUD) & (luma > max(_WHITE, luma[reached].mean())) & (np.ptp(rgb, axis=2) < _PALE)
+    whole = reached | (above & (distance < 6) & (likely > 0.35)) | cloud
     rest = rgb[~whole] if not whole.all() else middle[None]
     of_sky = luma[reached]
     blue = float(middle[2] - middle[0])

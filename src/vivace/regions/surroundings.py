@@ -1,4 +1,4 @@
-"""Regions of one stream's pictures that are no people: the sky, things of a colour, the subject where nobody is."""
+"""Regions of one stream's pictures that are no people: the sky, things of a colour, an object where nobody is."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from numpy.typing import NDArray
 
 from vivace.media.frame import Rgb
 from vivace.media.size import Size
-from vivace.regions.colours import bins_of, coloured
+from vivace.regions.colours import bins_of, coloured, grown
 from vivace.regions.edges import Edges
 from vivace.regions.motion import Motion
 from vivace.regions.names import COLOURS
+from vivace.regions.object import ObjectWatcher
 from vivace.regions.picture import Picture, grid_of
-from vivace.regions.pixels import CELL_PX, Carry, Field, learn
+from vivace.regions.pixels import CELL_PX, Carry, Field, halved, learn
 from vivace.regions.sky import SkyWatcher
-from vivace.regions.subject import SubjectWatcher
 
-OF_SURROUNDINGS = frozenset({"sky", "subject", *COLOURS})
-_EVERY = {"sky": 6, "subject": 3}
+OF_SURROUNDINGS = frozenset({"sky", "object", *COLOURS})
+_EVERY = {"sky": 6, "object": 3}
 """Frames from one look to the next; three for a colour."""
 _LEAST_COLOURED = 2e-3
 """Share of the picture below which what has a colour is not there."""
 
 
 class Surroundings:
-    """Sky, colours and subject of one stream."""
+    """Sky, colours and object of one stream."""
 
     def __init__(self, size: Size, threads: int | None = None) -> None:
         """Know nothing yet of pictures of `(width, height)` px."""
@@ -33,7 +33,7 @@ class Surroundings:
         self._motion = Motion((self._grid[0] // CELL_PX, self._grid[1] // CELL_PX))
         self._edges = Edges(size, self._grid)
         self._sky: SkyWatcher | None = None
-        self._subject: SubjectWatcher | None = None
+        self._object: ObjectWatcher | None = None
         self._carry = Carry(self._grid, 0)
         self._names: list[str] = []
         """Regions that are looked for, in the order of the carried fields."""
@@ -44,14 +44,14 @@ class Surroundings:
     @property
     def loaded(self) -> tuple[str, ...]:
         """Names of what looks at pictures by now."""
-        return tuple(type(watcher).__name__ for watcher in (self._subject, self._sky) if watcher is not None)
+        return tuple(type(watcher).__name__ for watcher in (self._object, self._sky) if watcher is not None)
 
     def prepare(self, names: frozenset[str]) -> None:
         """Load what regions and colours need."""
         if "sky" in names:
             self._sky = self._sky or SkyWatcher()
-        if "subject" in names:
-            self._subject = self._subject or SubjectWatcher(self._grid, self._threads)
+        if "object" in names:
+            self._object = self._object or ObjectWatcher(self._grid, self._threads)
 
     def forget(self) -> None:
         """Know nothing of the pictures so far."""
@@ -65,7 +65,7 @@ class Surroundings:
                 field[:] = self._field(name)
         self._carry, self._names = carry, sorted(names)
         self._seen &= names
-        for name, watcher in (("sky", self._sky), ("subject", self._subject)):
+        for name, watcher in (("sky", self._sky), ("object", self._object)):
             if watcher is not None and name not in names:
                 watcher.forget()
         if not names:
@@ -93,12 +93,14 @@ class Surroundings:
             if name == "sky":
                 assert self._sky is not None
                 seen = self._sky.look(picture).repeat(CELL_PX, axis=0).repeat(CELL_PX, axis=1)
-            elif name == "subject":
-                assert self._subject is not None
-                seen = self._subject.look(picture)
+            elif name == "object":
+                assert self._object is not None
+                seen = self._object.look(picture)
             else:
                 bins = bins_of(picture.small) if bins is None else bins
                 seen = coloured(bins, name)
+                cells = grown(picture.cells, halved(seen), name)
+                seen = np.maximum(seen, cells.repeat(CELL_PX, axis=0).repeat(CELL_PX, axis=1))
             learn(self._field(name), seen, at_once=name not in self._seen)
             self._seen.add(name)
         self._edges.guide(picture.cells)
@@ -108,8 +110,8 @@ class Surroundings:
         """Return how sure it is that a region is in the picture, 0 to 1."""
         if name == "sky":
             return 0.0 if self._sky is None else self._sky.presence
-        if name == "subject":
-            return 0.0 if self._subject is None else self._subject.presence
+        if name == "object":
+            return 0.0 if self._object is None else self._object.presence
         return float(np.clip(self._field(name).mean() / _LEAST_COLOURED - 0.5, 0, 1))
 
     def mask(self, name: str) -> NDArray[np.uint8]:

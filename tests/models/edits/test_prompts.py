@@ -133,11 +133,50 @@ def test_a_thing_is_meant_by_its_colour() -> None:
     assert (tint.places, layers.present) == (frozenset({"red"}), {"red": 1.0})
 
 
-def test_who_wears_it_is_no_place_of_its_own() -> None:
+def test_who_wears_it_is_no_place_of_its_own_and_its_colour_says_which() -> None:
     layers = read_plan(encode("make the red dress of the woman green", TEXT.encode).embeds)
     [tint] = layers.tints
-    assert tint.places == {"clothes"}
+    assert tint.places == {"red clothes"}
     assert tint.rgb == pytest.approx(colour_of("green"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "make my hat red",
+            "colour the hat red. There is no finder for the hat alone: name the clothes as a whole, or",
+        ),
+        ("färbe meine Hose blau", "There is no finder for the trousers alone"),
+        ("my shirt and my nose in ink", "There is no finder for the nose alone: name the face as a whole."),
+        ("make my beard green", "There is no finder for the beard alone: name the hair as a whole."),
+    ],
+)
+def test_a_part_without_a_finder_is_said_and_nothing_else_is_painted(text: str, said: str) -> None:
+    prompt = encode(text, TEXT.encode)
+    assert not prompt.known
+    assert said in prompt.message
+
+
+def test_a_part_that_has_a_colour_is_found_by_it_and_one_that_is_kept_may_be_more() -> None:
+    [tint] = read_plan(encode("make the blue trousers red", TEXT.encode).embeds).tints
+    assert tint.places == {"blue clothes"}
+    [look] = read_plan(encode("oil on everything but my hat", TEXT.encode).embeds).looks
+    assert look.places == EVERYTHING - {"clothes"}
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [("the dog", "object"), ("the thing in my hand", "object"), ("the subject", "subject")]
+)
+def test_a_thing_is_no_person(text: str, place: str) -> None:
+    prompt = encode(f"remove {text}", TEXT.encode)
+    [gone] = read_plan(prompt.embeds).gone
+    assert gone.places == parts_of(place)
+
+
+def test_a_look_that_describes_a_thing_is_not_painted() -> None:
+    layers = read_plan(encode("remove the dotted mug", TEXT.encode).embeds)
+    assert (layers.looks, [gone.places for gone in layers.gone]) == ((), [{"object"}])
 
 
 def test_the_picture_as_it_is_is_nothing_to_do() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vivace.models.controls import ControlSpec
-from vivace.models.edits.places import PLACES
+from vivace.models.edits.places import CHOICES
 
 _USUAL = ("person", "background", "face", "hair", "clothes")
 _NOT_CONFINED, _NO_MATTE = "everything", "nothing"
@@ -11,7 +11,7 @@ _NOT_CONFINED, _NO_MATTE = "everything", "nothing"
 PLACE = ControlSpec(
     name="place",
     kind="choice",
-    choices=(_NOT_CONFINED, *_USUAL, *(name for name in PLACES if name not in _USUAL)),
+    choices=(_NOT_CONFINED, *_USUAL, *(name for name in CHOICES if name not in _USUAL)),
     default=_NOT_CONFINED,
     beside_prompt=True,
     encoded=True,

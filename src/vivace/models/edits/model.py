@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic, Protocol, cast
 
 import numpy as np
@@ -92,10 +93,24 @@ class EditState(Generic[State]):
 class EditingModel(Generic[State]):
     """Edits at places around a painting model. Its verbs may be called as those of that model."""
 
-    def __init__(self, painter: PaintingModel[State], find: Callable[[tuple[int, int]], Finder] = RegionFinder) -> None:
-        """Edit with what `painter` paints; `find` opens the finder for a stream of `(width, height)` px."""
+    def __init__(
+        self,
+        painter: PaintingModel[State],
+        find: Callable[[tuple[int, int]], Finder] | None = None,
+        *,
+        threads: int | None = None,
+    ) -> None:
+        """Edit with what `painter` paints.
+
+        Args:
+            painter: the painting model.
+            find: opens the finder for a stream of `(width, height)` px; a `RegionFinder` by default.
+            threads: CPU threads of that, all by default.
+        """
         self.painter = painter
-        self._find = find
+        self._threads = threads
+        self._loads = find is None
+        self._find = find or partial(RegionFinder, threads=threads)
         self.spec = replace(painter.spec, options=(*painter.spec.options, *CONTROLS))
         self.runtime, self.device = painter.runtime, painter.device
         self._prompts = PromptCache(lambda text: encode(text, painter.encode_prompt))
@@ -141,8 +156,8 @@ class EditingModel(Generic[State]):
     def _load(self, places: frozenset[str]) -> None:
         """Load what finds places, once: it takes a second, for which no stream's frame shall have to wait."""
         missing = places - self._loaded
-        if missing and self._find is RegionFinder:
-            RegionFinder.open(self.spec.min_size, missing)
+        if missing and self._loads:
+            RegionFinder.open(self.spec.min_size, missing, threads=self._threads)
         self._loaded |= missing
 
     def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> Plan | None:

@@ -2,7 +2,7 @@
 
 Places form a tree: the picture is background, on which the sky and the person lie, on whom lie clothes, hair, hands and
 the face, on which lie eyes and lips. A place that an edit does not tell from what it lies on needs no mask. Things of a
-colour and the subject lie anywhere, over all others, where an edit names them.
+colour, the subject and an object lie anywhere, over all others, where an edit names them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,12 @@ LIES_ON: dict[str, str] = {
 }
 """Place by the place on it, from the lowest to the highest."""
 TREE = (ROOT, *LIES_ON)
-ANYWHERE = ("subject", *COLOURS)
-"""Places that lie over all others: the subject, and everything of a colour."""
+WORN = {f"{colour} clothes": frozenset({"clothes", colour}) for colour in COLOURS}
+"""Clothes of a colour, such as "the red jacket", by the regions whose overlap they are."""
+CHOICES = (*TREE, "subject", "object", *COLOURS)
+"""Places that have a name for people."""
+ANYWHERE = ("subject", "object", *COLOURS, *WORN)
+"""Places that lie over all others: the subject, an object, everything of a colour, what is worn of a colour."""
 PLACES = (*TREE, *ANYWHERE)
 EVERYTHING = frozenset(TREE)
 
@@ -64,7 +68,7 @@ def needed(inside: Set[str], present: Set[str]) -> frozenset[str]:
         present: the places anywhere that count, inside or not.
     """
     told_apart = {name for name, below in LIES_ON.items() if (name in inside) != (below in inside)}
-    return frozenset(told_apart | present)
+    return frozenset().union(told_apart, *(WORN.get(name, {name}) for name in present))
 
 
 def coverage(
@@ -79,13 +83,14 @@ def coverage(
         found: gives the mask of a place that is `needed`.
         size: `(width, height)` of the picture, px.
     """
-    wanted = needed(inside, present.keys())
+    wanted = needed(inside, frozenset()) | present.keys()
     if not wanted and ROOT in inside:
         return None
     mask = Image.new("L", size, 255 if ROOT in inside else 0)
     for name in PLACES:
         if name in wanted:
-            place = faded(found(name), present.get(name, 1.0), size)
+            place = np.minimum.reduce([found(part) for part in WORN.get(name, (name,))])
+            place = faded(place, present.get(name, 1.0), size)
             assert place is not None
             mask.paste(255 if name in inside else 0, mask=Image.fromarray(place))
     return np.asarray(mask)

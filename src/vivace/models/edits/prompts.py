@@ -16,7 +16,7 @@ from vivace.models.edits.painters import MOST_LOOKS
 from vivace.models.edits.places import EVERYTHING, PLACES, parts_of
 from vivace.models.edits.plan import PlaceEdit, Rgb, Tint, confined, to_plan, whole
 from vivace.models.mini2.looks import LOOKS
-from vivace.models.mini2.text.reader import read_request
+from vivace.models.mini2.text.reader import Request, read_request
 from vivace.models.mini2.text.reading import Edit, Reading
 from vivace.regions.names import COLOURS
 
@@ -108,14 +108,14 @@ def encode(text: str, paint: Encode) -> Prompt:
     plain = replace(whole_picture, embeds=whole(whole_picture.embeds), message=message)
     if request is not None and request.reason in _ELSEWHERE and reading.confidence >= _SURE:
         return _elsewhere(plain, [_TITLES[key] for key, _ in request.near()], paint)
-    if not _has_more(reading):
+    if request is None or not _has_more(reading):
         return _weakened(plain, reading, whole_picture, paint)
     if reading.confidence < _SURE and plain.known:
         return plain
     try:
-        return _encoded(text, reading, paint, len(whole_picture.embeds))
+        return _encoded(text, request, paint, len(whole_picture.embeds))
     except _NotServedError as reason:
-        message = f"Understood: {reading.sentence}. {reason}"
+        message = f"Understood: {_noun_for_place(reading.sentence, request)}. {reason}"
         near, edits = reason.near, tuple(map(_said, reading.edits))
         return replace(plain, known=False, confidence=reading.confidence, matches=near, message=message, edits=edits)
 
@@ -164,7 +164,8 @@ def _has_more(reading: Reading) -> bool:
     return any(edit.action != "look" or edit.on or edit.keep for edit in reading.edits)
 
 
-def _encoded(text: str, reading: Reading, paint: Encode, dim: int) -> Prompt:
+def _encoded(text: str, request: Request, paint: Encode, dim: int) -> Prompt:
+    reading = request.reading
     places: dict[str, PlaceEdit] = {}
     edits = []
     confidence = reading.confidence
@@ -174,7 +175,7 @@ def _encoded(text: str, reading: Reading, paint: Encode, dim: int) -> Prompt:
             look = _look_of(edit, paint)
             confidence = min(confidence, look.confidence)
         edits.append(_said(edit, () if look is None else tuple(style for style, _ in look.matches)))
-        for name in _places_of(edit):
+        for name in _places_of(edit, request):
             places[name] = _edited(places.get(name, PlaceEdit()), edit, look)
         for name in _kept(edit) - EVERYTHING:
             places.setdefault(name, PlaceEdit())  # it lies over what is changed
@@ -182,10 +183,19 @@ def _encoded(text: str, reading: Reading, paint: Encode, dim: int) -> Prompt:
     looks = {place.embeds.tobytes() for place in made if place.embeds is not None}
     if len(looks) > MOST_LOOKS:
         raise _NotServedError(f"These are {len(looks)} looks in one picture; ask for {MOST_LOOKS} at most.")
-    said = reading.sentence
+    said = _noun_for_place(reading.sentence, request)
     said += _GONE * any(place.gone > 0 for place in made) + _CLEAR * any(place.clear > 0 for place in made)
     said += _PICTURE * any(place.picture > 0 for place in made)
     return Prompt(text, to_plan(places, dim), True, confidence, message=said, edits=tuple(edits))
+
+
+def _noun_for_place(sentence: str, request: Request) -> str:
+    """Return a sentence about a request with the nouns of things and parts for the places that stand for them."""
+    nouns = {**({"clothes": "clothes"} if request.which else {}), **request.parts}
+    for place, noun in nouns.items():
+        which = f"{request.which} " if request.which and place == "clothes" else ""
+        sentence = sentence.replace(f"the {place}", f"the {which}{noun}")
+    return sentence
 
 
 def _said(edit: Edit, styles: tuple[str, ...] = ()) -> PromptEdit:
@@ -206,15 +216,28 @@ def _look_of(edit: Edit, paint: Encode) -> Prompt:
     return look
 
 
-def _places_of(edit: Edit) -> frozenset[str]:
+def _places_of(edit: Edit, request: Request) -> frozenset[str]:
     """Return the places that an edit changes, in the plan's terms."""
+    for place in sorted(edit.on & request.parts.keys() - {"subject"}):
+        if _exact(place, request) == place:
+            noun = request.parts[place]
+            by_colour = f", or its colour, as in 'the blue {noun}'" if place == "clothes" else ""
+            raise _NotServedError(f"There is no finder for the {noun} alone: name the {place} as a whole{by_colour}.")
     unknown = sorted((edit.on | edit.keep) - frozenset(PLACES))
     if unknown:
         raise _NotServedError(
             f"Things that are {' and '.join(unknown)} are not found; name the place, as in 'my shirt'."
         )
-    changed = frozenset[str]().union(*map(parts_of, edit.on)) if edit.on else EVERYTHING
+    changed = frozenset[str]().union(*(parts_of(_exact(place, request)) for place in edit.on)) or EVERYTHING
     return changed - frozenset[str]().union(*map(parts_of, _kept(edit)))
+
+
+def _exact(place: str, request: Request) -> str:
+    """Return the place as a request tells it from others: things are not people, nor are all clothes red."""
+    if place == "subject" and place in request.parts:
+        return "object"
+    worn = f"{request.which} {place}"
+    return worn if worn in PLACES else place
 
 
 def _kept(edit: Edit) -> frozenset[str]:

@@ -46,7 +46,7 @@ def load(
         files = read_files()
         network = OpenVinoNetwork(files.graph, files.constants, threads=threads, f32=options.precision == "f32")
         check_precision(options, network.info)
-        return KeyframeModel(EditingModel(MiniModel(network, TextEncoder.load())), follower)
+        return KeyframeModel(EditingModel(MiniModel(network, TextEncoder.load()), threads=threads), follower)
     try:
         from vivace.models.mini.checkpoint import load_net
         from vivace.models.mini.graph import GRAPH_OUTPUTS, StepGraph
@@ -55,4 +55,4 @@ def load(
         raise BackendUnavailableError(f"the eager runtime needs {error.name}; {install_extra('train')}") from error
     oracle = EagerNetwork(StepGraph(load_net()), GRAPH_OUTPUTS, threads=threads)
     check_precision(options, oracle.info)
-    return KeyframeModel(EditingModel(MiniModel(oracle, TextEncoder.load())), follower)
+    return KeyframeModel(EditingModel(MiniModel(oracle, TextEncoder.load()), threads=threads), follower)

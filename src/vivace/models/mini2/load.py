@@ -71,7 +71,8 @@ def load(
         networks = _eager(files, cfg, threads)
     check_precision(options, networks.whole.info)
     return KeyframeModel(
-        EditingModel(Mini2Model(networks, codes, PictureReader(folder))), partial(load_follower, threads=threads)
+        EditingModel(Mini2Model(networks, codes, PictureReader(folder)), threads=threads),
+        partial(load_follower, threads=threads),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,9 @@ console = Console()
 
 Data = Annotated[Path, Parameter(help="Folder that the files of the hand masks lie in.")]
 Masks = Annotated[Path, Parameter(help="File of hand masks.")]
+Skies = Annotated[Path, Parameter(help="File that lists photographs with a sky and without one.")]
 _MASKS = Path("tests/golden/regions.toml")
+_SKIES = Path("tests/golden/skies.toml")
 _STEADY = ("person", "face", "hair", "clothes")
 
 
@@ -41,8 +44,8 @@ def export(teachers: Path, *, out: Path = FOLDER) -> None:
 
 
 @app.command
-def sky(data: Path, *, out: Path = FOLDER.parent / "sky.toml", masks: Masks = _MASKS) -> None:
-    """Fit the weights that tell a sky from a ceiling to tagged photographs, without those held out.
+def sky(data: Path, *, out: Path = FOLDER.parent / "sky.toml", skies: Skies = _SKIES, masks: Masks = _MASKS) -> None:
+    """Fit the weights that tell a sky from a ceiling to photographs, without those held out.
 
     Parameters
     ----------
@@ -50,13 +53,17 @@ def sky(data: Path, *, out: Path = FOLDER.parent / "sky.toml", masks: Masks = _M
         Folder with `MANIFEST.csv` (columns split, file, tags) and its photographs.
     out
         Output file; in this installation by default.
+    skies
+        File that lists photographs with a sky (`sky`) and without one (`none`).
     masks
         File of hand masks, which says what is held out.
     """
     from vivace.train.regions.hand import read_hand_frames
     from vivace.train.regions.sky import fit_sky
 
-    found, wrongly = fit_sky(data, out, {frame.file for frame in read_hand_frames(masks) if frame.held_out})
+    held_out = {frame.file for frame in read_hand_frames(masks) if frame.held_out}
+    has_sky = {file: name == "sky" for name, files in tomllib.loads(skies.read_text("utf-8")).items() for file in files}
+    found, wrongly = fit_sky(data, out, has_sky, held_out)
     console.print(f"found in {found:.0%} of photographs with a sky, in {wrongly:.0%} of those without")
 
 

@@ -1,30 +1,31 @@
-"""Weights that tell a sky from a ceiling, fitted to photographs by their tags: a logistic regression."""
+"""Weights that tell a sky from a ceiling, fitted to photographs: a logistic regression."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from vivace.errors import SourceUnsupportedError
 from vivace.regions.picture import Picture
 from vivace.regions.sky import EVIDENCE, evidence
 from vivace.train.logistic import fit_logistic, logistic
+from vivace.train.regions.hand import read_frame
 
-_OUTDOORS = frozenset("sky landscape city street road architecture balloon".split())
-_INDOORS = frozenset("office room portrait webcam face food interior animal plant object painting bird".split())
+_INDOORS = frozenset("office room portrait webcam face food interior object".split())
 _FOLDS = 5
 
 
-def fit_sky(photographs: Path, out: Path, left_out: Set[str] = frozenset()) -> tuple[float, float]:
+def fit_sky(
+    photographs: Path, out: Path, has_sky: Mapping[str, bool], left_out: Set[str] = frozenset()
+) -> tuple[float, float]:
     """Fit to the photographs of a folder with `MANIFEST.csv` (columns `split`, `file`, `tags`) and write the weights.
 
-    Photographs with tags of both kinds, or of none, are left out, as are the files `left_out`; both kinds have the same
-    total weight.
+    Files in `has_sky` have one or none, those tagged as indoors have none; others, and the files `left_out`, do not
+    count. Both kinds have the same total weight.
 
     Returns:
         Two shares of photographs that were not fitted to (five folds): of those with a sky, in which it is found, and
@@ -36,14 +37,13 @@ def fit_sky(photographs: Path, out: Path, left_out: Set[str] = frozenset()) -> t
     values, truths = [], []
     with (photographs / "MANIFEST.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            tags = set(row["tags"].split(";"))
-            outdoors, indoors = bool(tags & _OUTDOORS), bool(tags & _INDOORS)
-            if row["split"] != "photo" or outdoors == indoors or row["file"] in left_out:
+            known = row["file"] in has_sky or bool(_INDOORS & {*row["tags"].split(";")})
+            if row["split"] != "photo" or not known or row["file"] in left_out:
                 continue
-            found = evidence(Picture.of(np.asarray(Image.open(photographs / row["file"]).convert("RGB"))))
+            found = evidence(Picture.of(read_frame(photographs, row["file"], 0)))
             if found is not None:
                 values.append(found[1])
-                truths.append(outdoors)
+                truths.append(has_sky.get(row["file"], False))
     x, y = np.array(values, np.float64), np.array(truths, np.float64)
     if min(y.sum(), (1 - y).sum()) < 2 * _FOLDS:
         raise SourceUnsupportedError(

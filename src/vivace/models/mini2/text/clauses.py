@@ -196,6 +196,10 @@ class ClauseReader:
         return item.value in AMBIENCE and item.stop - item.start > 1 and self._words[item.start] in _THICK
 
     def _action(self, clause: Clause) -> None:
+        if clause.has("remove"):
+            # "Remove the dotted mug."
+            following = {after.start for after in clause.items if after.kind in ("thing", "region")}
+            clause.looks = [item for item in clause.looks if item.stop not in following]
         named = [item for item in clause.items if item.kind == "thing" and is_named(self._words, item)]
         behind = "background" in clause.on
         if clause.action:

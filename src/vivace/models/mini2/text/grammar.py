@@ -195,7 +195,9 @@ def _chain(clauses: Sequence[Clause]) -> list[Edit]:
             last = drafts[-1] if drafts else None
             if clause.has("rest") and last and last.on and not on and not keep:
                 keep = [*last.on]
-            if last and not waiting.on and not waiting.keep and _continues(last, clause):
+            if last and _is_everywhere(last, clause):
+                pass  # "night, with moonlight from the window"
+            elif last and not waiting.on and not waiting.keep and _continues(last, clause):
                 last.what += clause.what
                 last.keep += keep
                 last.amount = last.amount or clause.amount
@@ -245,6 +247,12 @@ def _chain(clauses: Sequence[Clause]) -> list[Edit]:
             waiting.on = []
     edits = [draft.done() for draft in drafts if draft.what or draft.action not in ("look", "recolour", "replace")]
     return [edit for edit, before in zip(edits, [None, *edits], strict=False) if edit != before]
+
+
+def _is_everywhere(last: _Draft, clause: Clause) -> bool:
+    """Return whether a clause's looks are on all of the picture already."""
+    looks = last.action == clause.action == "look"
+    return looks and not (last.on or last.keep or clause.keep) and {*clause.what} <= {*last.what}
 
 
 def _continues(last: _Draft, clause: Clause) -> bool:

@@ -53,6 +53,16 @@ class Item:
     stop: int
     near: float = 1.0
     """Cosine to the phrase that an unknown word was equated with."""
+    noun: str = ""
+    """Last of the words, or of the phrase that they were equated with."""
+
+    @property
+    def part(self) -> str:
+        """Noun of a thing, or of what is but a part of the region that is its value, such as trousers of clothes."""
+        if self.kind == "thing":
+            return self.noun
+        known = _parts().get(self.value, frozenset()) if self.kind == "region" else frozenset()
+        return self.noun if {self.noun, self.noun.removesuffix("s")} & known else ""
 
 
 class Lexicon:
@@ -89,7 +99,7 @@ class Lexicon:
                     break
             else:
                 length, meant = 1, self._nearly(words[at])
-            found.append(Item(*meant, at, at + length))
+            found.append(Item(*meant, at, at + length, noun=words[at + length - 1]))
             at += length
         return found
 
@@ -110,10 +120,11 @@ class Lexicon:
         cosines = vectors().phrases([(items[number].value,) for number in unknown]) @ self._vectors.T
         for number, near in zip(unknown, cosines, strict=True):
             first, *others = (int(each) for each in np.argsort(-near)[:3])
-            kind, value = self.meanings[self._examples[first]]
+            phrase = self._examples[first]
+            kind, value = self.meanings[phrase]
             agreed = all(self.meanings[self._examples[other]] == (kind, value) for other in others)
             if near[first] >= (AGREED if agreed else NEAR):
-                found[number] = replace(items[number], kind=kind, value=value, near=float(near[first]))
+                found[number] = replace(items[number], kind=kind, value=value, near=float(near[first]), noun=phrase[-1])
         return found
 
     def looks_near(self, words: Phrase, count: int) -> dict[str, float]:
@@ -135,10 +146,17 @@ def lexicon() -> Lexicon:
     return Lexicon(_phrases())
 
 
+@cache
+def _parts() -> Mapping[str, frozenset[str]]:
+    """Return the nouns of parts of a region, by its name."""
+    return {name: frozenset(noun for (noun,) in _split(nouns)) for name, nouns in _toml("words.toml")["parts"].items()}
+
+
 def _phrases() -> Meanings:
     """Return the kind and value of each phrase."""
     tables = _toml("words.toml")
     colours, shades = tables.pop("colours"), tables.pop("shades")
+    del tables["parts"]
     looks = _toml("looks.toml")
     stop, weak = looks.pop("stop"), looks.pop("weak")
     found: dict[Phrase, tuple[str, str]] = {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from vivace.models.mini.text_clauses import TOUCH, split_clauses
 from vivace.models.mini.text_features import Words, split_words
@@ -33,6 +35,10 @@ class Request:
     """Keys of denied looks."""
     mixture: Mixture | None
     """Mixture to paint the whole picture with; None if the request asks for more than that."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Nouns that stand for a place of which they are but a part: `{"clothes": "trousers"}`; things are of `subject`."""
+    which: str = ""
+    """Colour by which clothes are told from others: "red" of "make the red jacket blue"."""
     reason: str = ""
     """Name of the rule that decided, such as `place` for a request to be somewhere else."""
 
@@ -52,7 +58,18 @@ def read_request(text: str) -> Request:
     reading = replace(found.reading, confidence=confidence_of(found))
     named = [item for item in found.items if item.kind not in ("filler", "region", "adding", "and")]
     said = tuple(word for item in named for word in words.words[item.start : item.stop])
-    return Request(reading, said, found.denied, _mixture(words, found), found.reason)
+    parts = {"subject" if item.kind == "thing" else item.value: item.part for item in found.items if item.part}
+    return Request(reading, said, found.denied, _mixture(words, found), parts, _which(words, found), found.reason)
+
+
+def _which(words: Words, found: Parse) -> str:
+    """Return the colour right before clothes, if it is not what the request asks for."""
+    asked = {colour for edit in found.reading.edits if edit.action == "recolour" for colour in edit.what}
+    for colour, place in pairwise(found.items):
+        is_of_clothes = (colour.kind, place.kind, place.value) == ("colour", "region", "clothes")
+        if is_of_clothes and colour.value not in asked and not words.gaps[place.start].strip():
+            return colour.value.rpartition(" ")[2]
+    return ""
 
 
 def _mixture(words: Words, found: Parse) -> Mixture | None:

@@ -1,4 +1,4 @@
-"""The subject of a picture where nobody is: a thing that stands out from its surroundings."""
+"""The object of a picture where nobody is: a thing that stands out from its surroundings."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _LEAST = 0.004
 """Share of the picture below which there is nothing."""
 
 
-class SubjectWatcher:
+class ObjectWatcher:
     """Looks for what stands out.
 
     The networks of outlines, made for people, take whatever stands out: a cat, a cup, a flower. Where the one for
-    square and the one for wide pictures see the same thing it is the subject; else what differs from the picture's
+    square and the one for wide pictures see the same thing it is the object; else what differs from the picture's
     edges.
     """
 
@@ -46,7 +46,7 @@ class SubjectWatcher:
         return self._sure if self._sure is not None and self._sure >= _UNSURE else 0.0
 
     def look(self, picture: Picture) -> Field:
-        """Return how much each px of the grid is of the subject."""
+        """Return how much each px of the grid is of the object."""
         seen = [
             plane.run(halved(network.run(resize(picture.rgb, network.size))["mask"][0, :, :, 0])[None])[0]
             for network, plane in zip(self._networks, self._planes, strict=True)
