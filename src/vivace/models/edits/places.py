@@ -55,9 +55,10 @@ def parts_of(place: str) -> frozenset[str]:
 
 
 def named(places: Set[str]) -> list[str]:
-    """Return the names of places without those of their parts."""
+    """Return the names of places, as people choose them, without those of their parts."""
     parts = frozenset[str]().union(*(parts_of(place) - {place} for place in places))
-    return [name for name in PLACES if name in places and name not in parts]
+    seen = {"clothes" if name in WORN else name for name in places - parts}
+    return [name for name in CHOICES if name in seen]
 
 
 def needed(inside: Set[str], present: Set[str]) -> frozenset[str]:

@@ -48,7 +48,7 @@ export function card([title, text], actions = [], more = {}) {
   return { title, text: text.trim().replace(/ {2,}/g, " "), actions: actions.map(([label, name]) => [T.actions[label], name]), ...more };
 }
 
-const COLOURLESS = new Set(["background", "sky", "person", "face", "hair", "clothes", "hands", "eyes", "lips", "subject"]);
+const COLOURLESS = new Set(["background", "sky", "person", "face", "hair", "clothes", "hands", "eyes", "lips", "subject", "object"]);
 
 const listed = (names) => names.reduce((said, name, at) => said + (at === names.length - 1 ? T.understood.and : ", ") + name);
 const placeWords = (name) => (COLOURLESS.has(name) ? T.understood.place : T.understood.coloured)(T.besidePrompt.place[name]);

@@ -284,7 +284,7 @@ export const de = {
   besidePrompt: {
     place: {
       title: "Wo",
-      everything: "Alles", person: "Person", background: "Hintergrund", face: "Gesicht", hair: "Haare", clothes: "Kleidung", hands: "Hände", eyes: "Augen", lips: "Lippen", sky: "Himmel", subject: "Motiv",
+      everything: "Alles", person: "Person", background: "Hintergrund", face: "Gesicht", hair: "Haare", clothes: "Kleidung", hands: "Hände", eyes: "Augen", lips: "Lippen", sky: "Himmel", subject: "Motiv", object: "Gegenstand",
       red: "Rot", orange: "Orange", yellow: "Gelb", green: "Grün", turquoise: "Türkis", cyan: "Cyan", blue: "Blau", navy: "Marineblau", purple: "Lila", magenta: "Magenta", pink: "Rosa",
       maroon: "Weinrot", brown: "Braun", ginger: "Kupferrot", blonde: "Blond", beige: "Beige", olive: "Oliv", black: "Schwarz", grey: "Grau", silver: "Silber", white: "Weiß",
     },

@@ -292,7 +292,7 @@ export const en = {
   besidePrompt: {
     place: {
       title: "Where",
-      everything: "Everything", person: "Person", background: "Background", face: "Face", hair: "Hair", clothes: "Clothes", hands: "Hands", eyes: "Eyes", lips: "Lips", sky: "Sky", subject: "Subject",
+      everything: "Everything", person: "Person", background: "Background", face: "Face", hair: "Hair", clothes: "Clothes", hands: "Hands", eyes: "Eyes", lips: "Lips", sky: "Sky", subject: "Subject", object: "Object",
       red: "Red", orange: "Orange", yellow: "Yellow", green: "Green", turquoise: "Turquoise", cyan: "Cyan", blue: "Blue", navy: "Navy", purple: "Purple", magenta: "Magenta", pink: "Pink",
       maroon: "Maroon", brown: "Brown", ginger: "Ginger", blonde: "Blonde", beige: "Beige", olive: "Olive", black: "Black", grey: "Grey", silver: "Silver", white: "White",
     },
