@@ -35,7 +35,9 @@ EDITS = ("recolour", "night", "snow", "background")
 """Edits that are followed: a key frame cannot say what is behind a thing that it removes."""
 HIDDEN, BACK = 0.1, 0.5
 """Shares of the key frame's edited px below which the edit is hidden, and above which it is back."""
-WAYS = ("followed", "attention off", "motion off", "DIS warp", "source")
+WAYS = ("followed", "recognition off", "attention off", "motion off", "DIS warp", "source")
+FOLLOWED = 4
+"""Number of ways that follow, of which all but the first lack a part."""
 Rgb = NDArray[np.uint8]
 
 
@@ -102,9 +104,10 @@ def _follow(
         back = next((i for i, part in enumerate(share) if i > hidden and part > BACK), None)
         if back is not None:
             moments[back * 4] = "returned"
-    followers = {way: Follower(networks, size) for way in WAYS[:3]}
+    followers = {way: Follower(networks, size) for way in WAYS[:FOLLOWED]}
     for way, follower in followers.items():
         follower.take(sources[0], key)
+        follower.recognises = way != "recognition off"
         follower.attends = way != "attention off"
         follower.moves = way != "motion off"
     flow = search()

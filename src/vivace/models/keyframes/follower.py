@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from vivace.models.keyframes.config import EDIT, INPUT_CHANNELS, KEY, NOW, PAST, TOKEN_PX, TRUST
 from vivace.models.keyframes.load import Networks
-from vivace.models.keyframes.motion import Luma, Motion, after, carry, find, grey, search, still, trust
+from vivace.models.keyframes.locate import Locator
+from vivace.models.keyframes.motion import Motion, carry, still
 from vivace.models.mini2.blocks import to_picture
 from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS
 
@@ -21,8 +22,6 @@ MAX_AREA_PX = 512 * 512
 """Area up to which the network works at the picture's own size; larger ones get its change enlarged."""
 MOTION_PX = 256
 """Longer side of the pictures in which motion is found, px."""
-AFRESH = 0.1
-"""Gain in trust from which motion that was searched for afresh replaces the followed one."""
 ALIKE_TRUST = 0.4
 """Mean trust in the motion from the key frame from which a picture is of its scene: it was 0.48 and more within six
 scenes of video, and 0.35 and less between them."""
@@ -64,8 +63,6 @@ class KeyFrame:
     def __init__(self, networks: Networks, key: Rgb, edit: Rgb, size: Size) -> None:
         """Read a key frame and its edit, `uint8 [h w 3]` of the stream's size `(width, height)`."""
         self.key, self.edit = (resized(picture, working_size(size)) for picture in (key, edit))
-        self.small = resized(self.key, motion_size(size))
-        self.luma = grey(self.small)
         pair = np.concatenate([to_blocks(self.key), to_blocks(self.edit)], -1)[None]
         found = networks.remember.executor({"pair": pair}).run()
         self.keys, self.values = (np.array(found[name], np.float32) for name in ("keys", "values"))
@@ -83,21 +80,17 @@ class Follower:
 
     def __init__(self, networks: Networks, size: Size) -> None:
         """Follow in pictures of `(width, height)` px."""
-        self.attends = self.moves = True
-        """Switches of the two ways from the key frame, for ablations."""
+        self.attends = self.moves = self.recognises = True
+        """Switches of the ways from the key frame, for ablations."""
         self._networks, self._size = networks, size
         self._working, self._small = working_size(size), motion_size(size)
-        self._search = search()
         width, height = self._working
         tokens = (1, height // TOKEN_PX, width // TOKEN_PX)
         self._blocks = np.zeros((1, height // BLOCK_PX, width // BLOCK_PX, INPUT_CHANNELS), np.uint8)
         self._by_token = {name: np.zeros(tokens, np.float32) for name in ("rows", "columns", "trust")}
         self._frame: KeyFrame | None = None
         self._executor: Any = None
-        self._motion: Motion | None = None
-        """Positions of the last picture's px in the key frame, if there was one."""
-        self._before: Rgb | None = None
-        """The last picture, small."""
+        self._locator: Locator | None = None
         self._past: Rgb | None = None
         """The last output, at the working size."""
         self._attached = False
@@ -115,7 +108,8 @@ class Follower:
             "values": self._frame.values,
         }
         self._executor = self._networks.follow.executor(inputs)
-        self._motion = None
+        small = (resized(picture, self._small) for picture in (self._frame.key, self._frame.edit))
+        self._locator = Locator(*small)
         self._attached, self._unlike = False, 0
         # The previous output shows the former edit.
         self._past = None
@@ -127,54 +121,34 @@ class Follower:
 
     def forget(self) -> None:
         """Forget the frames before, as after a cut; the key frame stays."""
-        self._motion = self._before = self._past = None
+        if self._locator is not None:
+            self._locator.forget()
+        self._past = None
         self._attached, self._unlike = False, 0
 
     def follow(self, now: Rgb) -> Rgb:
         """Return the next picture `uint8 [h w 3]` with the edit carried to it; what does not change keeps its bytes."""
         assert self._frame is not None
-        small = resized(now, self._small)
-        before = self._before
-        luma = grey(small)
-        step = None if before is None else find(self._search, luma, grey(before), None)
-        motion: Motion | None
-        certain: NDArray[np.float32] | None
-        motion, certain = self._located(small, luma, step)
-        self._before = small
-        if not self._resembles(float(certain.mean())):
+        assert self._locator is not None
+        self._locator.recognises = self.recognises
+        found = self._locator.locate(resized(now, self._small))
+        if not self._resembles(found.likeness):
             self._past = None
             return now
-        if not self.moves:
-            motion = certain = None
+        motion, certain = (found.motion, found.trust) if self.moves else (None, None)
         picture = resized(now, self._working)
         self._blocks[0, :, :, NOW] = to_blocks(picture)
         self._put(KEY, EDIT, motion, (self._frame.key, self._frame.edit), certain, 0)
-        if step is not None and before is not None and self._past is not None:
-            self._put(PAST, None, step, (self._past,), trust(step, small, before), 1)
-        else:
+        if self._past is None:
             self._put(PAST, None, None, (), None, 1)
+        else:
+            self._put(PAST, None, found.step, (self._past,), found.step_trust, 1)
         self._locate_tokens(motion, certain)
         if not self.attends:
             self._frame.values[...] = 0
         painted = to_picture(np.asarray(self._executor.run()["picture"], np.uint8), self._working)
         self._past = np.ascontiguousarray(painted)
         return self._changed(now, picture, painted)
-
-    def _located(self, small: Rgb, luma: Luma, step: Motion | None) -> tuple[Motion, NDArray[np.float32]]:
-        """Return where the picture's px were in the key frame, and the trust in it."""
-        assert self._frame is not None
-        key = self._frame
-        motion = find(self._search, luma, key.luma, None)
-        certain = trust(motion, small, key.small)
-        if self._motion is not None and step is not None:
-            # What was followed reaches far; what is searched for afresh has not drifted. Each px has the better one.
-            followed = find(self._search, luma, key.luma, after(self._motion, step))
-            believed = trust(followed, small, key.small)
-            better = believed + AFRESH >= certain
-            motion = Motion(*(np.where(better, old, new) for old, new in zip(followed, motion, strict=True)))
-            certain = np.where(better, believed, certain)
-        self._motion = motion
-        return motion, certain
 
     def _resembles(self, certain: float) -> bool:
         """Return whether the picture is of the key frame's scene, given the mean trust in the motion between them.
@@ -242,21 +216,19 @@ class Follower:
         kept: dict[str, NDArray[Any]] = {"counts": np.array([self._attached, self._unlike])}
         if self._frame is not None:
             kept |= {"key": self._frame.key.copy(), "edit": self._frame.edit.copy()}
-        if self._motion is not None:
-            kept["motion"] = np.stack(self._motion)
-        kept |= {
-            name: picture.copy()
-            for name, picture in (("before", self._before), ("past", self._past))
-            if picture is not None
-        }
+        if self._locator is not None:
+            kept |= self._locator.save()
+        if self._past is not None:
+            kept["past"] = self._past.copy()
         return kept
 
     def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
         """Take what `save` returned."""
         if "key" in kept:
             self.take(np.asarray(kept["key"]), np.asarray(kept["edit"]))
-        self._motion = Motion(*kept["motion"]) if "motion" in kept else None
-        self._before, self._past = kept.get("before"), kept.get("past")
+        if self._locator is not None:
+            self._locator.restore(kept)
+        self._past = kept.get("past")
         self._attached, self._unlike = bool(kept["counts"][0]), int(kept["counts"][1])
 
 

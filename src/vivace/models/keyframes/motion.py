@@ -14,6 +14,8 @@ Luma = NDArray[np.uint8]
 Number = TypeVar("Number", np.uint8, np.float32)
 TOLERANCE = 14.0
 """Mismatch of the carried picture, levels, from which trust fades; at twice that there is none."""
+MOST_ENLARGED, FADE = 2.5, 4.0
+"""Enlargement from which trust fades, and at which there is none: what a search stretches further is a smear."""
 
 
 class Motion(NamedTuple):
@@ -79,3 +81,16 @@ def trust(motion: Motion, now: Rgb, before: Rgb) -> Field:
     mismatch = cv2.blur(cv2.absdiff(carried, now).astype(np.float32).mean(-1), (7, 7))
     inside = (motion.x >= 0) & (motion.x <= w - 1) & (motion.y >= 0) & (motion.y <= h - 1)
     return np.asarray(np.clip(2 - mismatch / TOLERANCE, 0, 1) * inside, np.float32)
+
+
+def regular(motion: Motion) -> Field:
+    """Return how far a motion is that of things and not a smear, `[h w]`, 0 to 1, by how much it enlarges each px."""
+
+    def slopes(field: Field) -> tuple[Field, Field]:
+        across, down = (cv2.Scharr(field, cv2.CV_32F, *axis, scale=1 / 32) for axis in ((1, 0), (0, 1)))
+        return np.asarray(across, np.float32), np.asarray(down, np.float32)
+
+    (x_across, x_down), (y_across, y_down) = slopes(motion.x), slopes(motion.y)
+    area = cv2.blur(np.abs(x_across * y_down - x_down * y_across), (7, 7))
+    enlarged = 1 / np.sqrt(np.maximum(area, 1e-6))
+    return np.asarray(np.clip((FADE - enlarged) / (FADE - MOST_ENLARGED), 0, 1), np.float32)

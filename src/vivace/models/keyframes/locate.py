@@ -1,0 +1,102 @@
+"""Positions of a stream's px in its key frame: followed, searched for afresh, and recognised; each px has the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vivace.models.keyframes.motion import Field, Motion, Rgb, after, find, grey, regular, search, trust
+from vivace.models.keyframes.recognise import Looks
+
+AFRESH = 0.1
+"""Gain in trust from which motion that was searched for afresh replaces the followed one."""
+RECOGNISED = 0.1
+"""Gain in trust from which a recognised place replaces motion."""
+DOUBT = 0.7
+"""Trust in motion below which places are recognised."""
+
+
+class Located(NamedTuple):
+    """Motion from the key frame and from the picture before, `[h w]` of the small picture."""
+
+    motion: Motion
+    trust: Field
+    likeness: float
+    """Mean trust in motion alone: how far the picture is one of the key frame's scene, 0 to 1."""
+    step: Motion | None
+    """Motion from the picture before, if there is one."""
+    step_trust: Field | None
+
+
+class Locator:
+    """Locates the px of one stream's pictures in one key frame, picture by picture."""
+
+    def __init__(self, key: Rgb, edit: Rgb) -> None:
+        """Locate in a key frame that became `edit`, small pictures `uint8 [h w 3]`."""
+        self._key, self._luma = key, grey(key)
+        self._looks = Looks(key, edit)
+        self.recognises = True
+        """Switch of recognition, for ablations."""
+        self._search = search()
+        self._motion: Motion | None = None
+        """Positions of the last picture's px in the key frame, if there was one."""
+        self._before: Rgb | None = None
+        """The last picture."""
+
+    def forget(self) -> None:
+        """Forget the pictures before."""
+        self._motion = self._before = None
+
+    def locate(self, small: Rgb) -> Located:
+        """Return the positions of the px of the next picture."""
+        luma, before = grey(small), self._before
+        step = step_trust = None
+        motion = find(self._search, luma, self._luma, None)
+        certain = self._trust(motion, small)
+        if before is not None:
+            step = find(self._search, luma, grey(before), None)
+            step_trust = trust(step, small, before)
+        if self._motion is not None and step is not None:
+            # What was followed reaches far; what is searched for afresh has not drifted. Each px has the better one.
+            followed = find(self._search, luma, self._luma, after(self._motion, step))
+            believed = self._trust(followed, small)
+            motion, certain = _chosen(believed + AFRESH >= certain, followed, believed, motion, certain)
+        self._motion, self._before = motion, small
+        likeness = float(certain.mean())
+        found = self._looks.recognised(small, certain < DOUBT) if self.recognises else None
+        if found is not None:
+            places, known = found
+            believed = trust(places, small, self._key)
+            better = known & (believed > certain + RECOGNISED)
+            motion, certain = _chosen(better, places, believed, motion, certain)
+        return Located(motion, certain, likeness, step, step_trust)
+
+    def _trust(self, motion: Motion, small: Rgb) -> Field:
+        return trust(motion, small, self._key) * regular(motion)
+
+    def save(self) -> dict[str, NDArray[Any]]:
+        """Return copies of all that the next picture depends on, but for the key frame."""
+        kept: dict[str, NDArray[Any]] = {}
+        if self._motion is not None:
+            kept["motion"] = np.stack(self._motion)
+        if self._before is not None:
+            kept["before"] = self._before.copy()
+        return kept
+
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        """Take what `save` returned."""
+        self._motion = Motion(*kept["motion"]) if "motion" in kept else None
+        self._before = kept.get("before")
+
+
+def _chosen(
+    first: NDArray[np.bool_], motion: Motion, certain: Field, other: Motion, other_certain: Field
+) -> tuple[Motion, Field]:
+    """Return a motion and its trust where `first` is true, and another's elsewhere."""
+    return (
+        Motion(np.where(first, motion.x, other.x), np.where(first, motion.y, other.y)),
+        np.where(first, certain, other_certain),
+    )
