@@ -112,7 +112,7 @@ def test_a_run_resumes_and_its_files_follow_a_key_frame(
     export(net, tmp_path / "files", card)
     follower = Follower(load(tmp_path / "files"), (64, 64))
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    follower.take(picture, 255 - picture)
+    follower.take((picture, 255 - picture))
     assert follower.follow(picture).shape == (64, 64, 3)
     (tmp_path / "checkpoint.pt").write_bytes(b"half")
     with pytest.raises(CheckpointError, match="move it away"):

@@ -30,7 +30,7 @@ def painted(picture: np.ndarray, shift: int = 0) -> np.ndarray:
 @pytest.fixture
 def follower() -> Follower:
     follower = Follower(load(), SIZE)
-    follower.take(scene(), painted(scene()))
+    follower.take((scene(), painted(scene())))
     return follower
 
 
@@ -46,8 +46,8 @@ def test_equal_pictures_give_equal_pictures_also_beside_another_stream(follower:
     frames = [scene(shift) for shift in (0, 2, 4, 5)]
     alone = [follower.follow(frame) for frame in frames]
     first, second = Follower(load(), SIZE), Follower(load(), SIZE)
-    first.take(scene(), painted(scene()))
-    second.take(scene(seed=5), painted(scene(seed=5)))
+    first.take((scene(), painted(scene())))
+    second.take((scene(seed=5), painted(scene(seed=5))))
     for frame, wanted in zip(frames, alone, strict=True):
         np.testing.assert_array_equal(first.follow(frame), wanted)
         second.follow(scene(seed=5))
@@ -64,7 +64,7 @@ def test_a_saved_memory_goes_on_to_the_byte(follower: Follower) -> None:
 
 def test_a_key_frame_equal_to_its_edit_changes_nothing() -> None:
     follower = Follower(load(), SIZE)
-    follower.take(scene(), scene())
+    follower.take((scene(), scene()))
     for shift in (0, 2, 4):
         changed = np.abs(follower.follow(scene(shift)).astype(int) - scene(shift))
         assert changed.mean() < 2
@@ -74,7 +74,7 @@ def test_after_a_cut_the_past_is_no_part_of_the_picture(follower: Follower) -> N
     follower.follow(scene())
     follower.forget()
     fresh = Follower(load(), SIZE)
-    fresh.take(scene(), painted(scene()))
+    fresh.take((scene(), painted(scene())))
     np.testing.assert_array_equal(follower.follow(scene(seed=9)), fresh.follow(scene(seed=9)))
 
 
@@ -93,7 +93,7 @@ def test_another_key_frame_leaves_nothing_of_the_former(follower: Follower) -> N
     follower.follow(scene())
     blue = scene().copy()
     blue[30:62, 40:84] = (30, 60, 230)
-    follower.take(scene(), blue)
+    follower.take((scene(), blue))
     for _ in range(8):
         led = follower.follow(scene())
     assert led[44, 60, 2] > led[44, 60, 0]
@@ -107,7 +107,7 @@ def test_any_size_is_followed_at_one_the_network_takes(size: tuple[int, int]) ->
     assert max(motion_size(size)) <= 256
     follower = Follower(load(), size)
     picture = scene(size=size)
-    follower.take(picture, painted(picture))
+    follower.take((picture, painted(picture)))
     assert follower.follow(picture).shape == picture.shape
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.models.keyframes.config import EDIT, INPUT_CHANNELS, KEY, NOW, PAST, TOKEN_PX, TRUST
-from vivace.models.keyframes.load import Networks
+from vivace.models.keyframes.load import REMEMBERED, Networks
 from vivace.models.keyframes.locate import Locator
-from vivace.models.keyframes.motion import Motion, carry, still
+from vivace.models.keyframes.motion import Motion, carry, find, grey, search, still, trust
 from vivace.models.mini2.blocks import to_picture
 from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS
 
@@ -29,6 +29,9 @@ UNLIKE_TRUST, UNLIKE_FRAMES = 0.05, 24
 """Mean trust below which a picture that is followed is unlike the key frame, and frames in which it must be so until it
 is given up, and until a note says so."""
 UNLIKE_NOTE = "the picture no longer resembles the key frame; give another one, edited from a frame of now"
+THUMBNAIL_PX, NEARER = 12, 0.8
+"""Side of the pictures by which the most similar key frame is chosen, and share of the leading one's distance from
+which another one takes over."""
 UNCHANGED = 3
 """Largest change of a block's px, levels, that counts as none: the source's bytes stay."""
 
@@ -65,7 +68,15 @@ class KeyFrame:
         self.key, self.edit = (resized(picture, working_size(size)) for picture in (key, edit))
         pair = np.concatenate([to_blocks(self.key), to_blocks(self.edit)], -1)[None]
         found = networks.remember.executor({"pair": pair}).run()
-        self.keys, self.values = (np.array(found[name], np.float32) for name in ("keys", "values"))
+        self.memory = {name: np.array(found[name], np.float32) for name in REMEMBERED}
+        self.small = resized(self.key, motion_size(size))
+        self.locator = Locator(self.small, resized(self.edit, motion_size(size)))
+        self.thumbnail = thumbnail(self.small)
+
+
+def thumbnail(small: Rgb) -> NDArray[np.float32]:
+    """Return a picture by which the most similar key frame is chosen, `[12 12 3]`."""
+    return cv2.resize(small, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def to_blocks(picture: Rgb) -> Rgb:
@@ -76,7 +87,7 @@ def to_blocks(picture: Rgb) -> Rgb:
 
 
 class Follower:
-    """Follows one key frame through one stream, frame by frame. Deterministic; safe for one thread at a time."""
+    """Follows key frames through one stream; the most similar one leads. Deterministic; for one thread at a time."""
 
     def __init__(self, networks: Networks, size: Size) -> None:
         """Follow in pictures of `(width, height)` px."""
@@ -88,9 +99,15 @@ class Follower:
         tokens = (1, height // TOKEN_PX, width // TOKEN_PX)
         self._blocks = np.zeros((1, height // BLOCK_PX, width // BLOCK_PX, INPUT_CHANNELS), np.uint8)
         self._by_token = {name: np.zeros(tokens, np.float32) for name in ("rows", "columns", "trust")}
-        self._frame: KeyFrame | None = None
+        self._frames: list[KeyFrame] = []
+        self._lead = 0
+        """Number of the key frame that leads."""
+        self._memory: dict[str, NDArray[np.float32]] = {}
+        """Memory of the key frame that leads, as the network's inputs."""
         self._executor: Any = None
-        self._locator: Locator | None = None
+        self._search = search()
+        self._before: Rgb | None = None
+        """The last picture, small."""
         self._past: Rgb | None = None
         """The last output, at the working size."""
         self._attached = False
@@ -98,21 +115,14 @@ class Follower:
         self._unlike = 0
         """Frames in a row that were too unlike the key frame."""
 
-    def take(self, key: Rgb, edit: Rgb) -> None:
-        """Follow another key frame from now on: what became of `key`, both `uint8 [h w 3]` of the stream's size."""
-        self._frame = KeyFrame(self._networks, key, edit, self._size)
-        inputs: dict[str, NDArray[np.generic]] = {
-            "blocks": self._blocks,
-            **self._by_token,
-            "keys": self._frame.keys,
-            "values": self._frame.values,
-        }
-        self._executor = self._networks.follow.executor(inputs)
-        small = (resized(picture, self._small) for picture in (self._frame.key, self._frame.edit))
-        self._locator = Locator(*small)
-        self._attached, self._unlike = False, 0
+    def take(self, *pairs: tuple[Rgb, Rgb]) -> None:
+        """Follow other key frames from now on, each with what became of it, `uint8 [h w 3]` of the stream's size."""
+        self._frames = [KeyFrame(self._networks, key, edit, self._size) for key, edit in pairs]
+        self._memory = {name: np.array(array) for name, array in self._frames[0].memory.items()}
+        self._executor = self._networks.follow.executor({"blocks": self._blocks, **self._by_token, **self._memory})
+        self._lead = 0
         # The previous output shows the former edit.
-        self._past = None
+        self.forget()
 
     @property
     def note(self) -> str:
@@ -120,35 +130,57 @@ class Follower:
         return UNLIKE_NOTE if self._unlike >= UNLIKE_FRAMES else ""
 
     def forget(self) -> None:
-        """Forget the frames before, as after a cut; the key frame stays."""
-        if self._locator is not None:
-            self._locator.forget()
-        self._past = None
+        """Forget the frames before, as after a cut; the key frames stay."""
+        for frame in self._frames:
+            frame.locator.motion = None
+        self._before = self._past = None
         self._attached, self._unlike = False, 0
 
     def follow(self, now: Rgb) -> Rgb:
         """Return the next picture `uint8 [h w 3]` with the edit carried to it; what does not change keeps its bytes."""
-        assert self._frame is not None
-        assert self._locator is not None
-        self._locator.recognises = self.recognises
-        found = self._locator.locate(resized(now, self._small))
+        small = resized(now, self._small)
+        luma, before = grey(small), self._before
+        frame = self._leading(small)
+        step = None if before is None else find(self._search, luma, grey(before), None)
+        found = frame.locator.locate(small, luma, step, recognise=self.recognises)
+        self._before = small
         if not self._resembles(found.likeness):
             self._past = None
             return now
         motion, certain = (found.motion, found.trust) if self.moves else (None, None)
         picture = resized(now, self._working)
         self._blocks[0, :, :, NOW] = to_blocks(picture)
-        self._put(KEY, EDIT, motion, (self._frame.key, self._frame.edit), certain, 0)
-        if self._past is None:
+        self._put(KEY, EDIT, motion, (frame.key, frame.edit), certain, 0)
+        if self._past is None or before is None or step is None:
             self._put(PAST, None, None, (), None, 1)
         else:
-            self._put(PAST, None, found.step, (self._past,), found.step_trust, 1)
+            self._put(PAST, None, step, (self._past,), trust(step, small, before), 1)
         self._locate_tokens(motion, certain)
         if not self.attends:
-            self._frame.values[...] = 0
+            self._memory["values"][...] = 0
         painted = to_picture(np.asarray(self._executor.run()["picture"], np.uint8), self._working)
         self._past = np.ascontiguousarray(painted)
         return self._changed(now, picture, painted)
+
+    def _leading(self, small: Rgb) -> KeyFrame:
+        """Return the key frame that is most similar to a picture; the one that leads goes on until one is far nearer.
+
+        Another one is searched for afresh, while the previous output, which shows the same edit, is kept.
+        """
+        if len(self._frames) > 1:
+            now = thumbnail(small)
+            far = [float(np.abs(frame.thumbnail - now).mean()) for frame in self._frames]
+            nearest = int(np.argmin(far))
+            if far[nearest] < (NEARER if self._attached else 1.0) * far[self._lead]:
+                self._lead_by(nearest)
+        return self._frames[self._lead]
+
+    def _lead_by(self, number: int) -> None:
+        self._lead = number
+        frame = self._frames[number]
+        frame.locator.motion = None
+        for name, array in frame.memory.items():
+            self._memory[name][...] = array
 
     def _resembles(self, certain: float) -> bool:
         """Return whether the picture is of the key frame's scene, given the mean trust in the motion between them.
@@ -212,24 +244,29 @@ class Follower:
         return np.where(mask, np.clip(now + larger, 0, 255), now).astype(np.uint8)
 
     def save(self) -> dict[str, NDArray[Any]]:
-        """Return copies of all that the next frame depends on, but for the network's memory of the key frame."""
-        kept: dict[str, NDArray[Any]] = {"counts": np.array([self._attached, self._unlike])}
-        if self._frame is not None:
-            kept |= {"key": self._frame.key.copy(), "edit": self._frame.edit.copy()}
-        if self._locator is not None:
-            kept |= self._locator.save()
-        if self._past is not None:
-            kept["past"] = self._past.copy()
+        """Return copies of all that the next frame depends on, but for the network's memory of the key frames."""
+        kept: dict[str, NDArray[Any]] = {"counts": np.array([self._attached, self._unlike, self._lead])}
+        if self._frames:
+            kept |= {"keys": np.stack([frame.key for frame in self._frames])}
+            kept |= {"edits": np.stack([frame.edit for frame in self._frames])}
+            if (motion := self._frames[self._lead].locator.motion) is not None:
+                kept["motion"] = np.stack(motion)
+        kept |= {
+            name: picture.copy()
+            for name, picture in (("before", self._before), ("past", self._past))
+            if picture is not None
+        }
         return kept
 
     def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
         """Take what `save` returned."""
-        if "key" in kept:
-            self.take(np.asarray(kept["key"]), np.asarray(kept["edit"]))
-        if self._locator is not None:
-            self._locator.restore(kept)
-        self._past = kept.get("past")
-        self._attached, self._unlike = bool(kept["counts"][0]), int(kept["counts"][1])
+        attached, unlike, lead = (int(count) for count in kept["counts"])
+        if "keys" in kept:
+            self.take(*zip(kept["keys"], kept["edits"], strict=True))
+            self._lead_by(lead)
+            self._frames[lead].locator.motion = Motion(*kept["motion"]) if "motion" in kept else None
+        self._before, self._past = kept.get("before"), kept.get("past")
+        self._attached, self._unlike = bool(attached), unlike
 
 
 def enlarged(motion: Motion, size: Size) -> Motion:

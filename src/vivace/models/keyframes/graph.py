@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from vivace.models.keyframes.config import INPUT_CHANNELS, TOKEN_PX, TRUST
+from vivace.models.keyframes.load import REMEMBERED
 from vivace.models.keyframes.network import KeyframeNet, KeyMemory, Positions
 from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS
 
-REMEMBERED = ("keys", "values")
 FOLLOWED = ("picture",)
 
 

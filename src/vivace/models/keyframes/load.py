@@ -17,6 +17,8 @@ FOLDER = Path(__file__).parent
 FORMAT = "vivace-keyframes-1"
 REMEMBER, FOLLOW = "remember", "follow"
 """Names of the two graphs' files."""
+REMEMBERED = ("keys", "values")
+"""Outputs of the graph that reads a key frame, inputs of the one that follows it."""
 
 
 class Networks(NamedTuple):

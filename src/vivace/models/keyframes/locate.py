@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.models.keyframes.motion import Field, Motion, Rgb, after, find, grey, regular, search, trust
+from vivace.models.keyframes.motion import Field, Luma, Motion, Rgb, after, find, grey, regular, search, trust
 from vivace.models.keyframes.recognise import Looks
 
 AFRESH = 0.1
@@ -20,15 +19,12 @@ DOUBT = 0.7
 
 
 class Located(NamedTuple):
-    """Motion from the key frame and from the picture before, `[h w]` of the small picture."""
+    """Positions of a picture's px in a key frame, `[h w]` of the small picture."""
 
     motion: Motion
     trust: Field
     likeness: float
     """Mean trust in motion alone: how far the picture is one of the key frame's scene, 0 to 1."""
-    step: Motion | None
-    """Motion from the picture before, if there is one."""
-    step_trust: Field | None
 
 
 class Locator:
@@ -38,58 +34,38 @@ class Locator:
         """Locate in a key frame that became `edit`, small pictures `uint8 [h w 3]`."""
         self._key, self._luma = key, grey(key)
         self._looks = Looks(key, edit)
-        self.recognises = True
-        """Switch of recognition, for ablations."""
         self._search = search()
-        self._motion: Motion | None = None
+        self.motion: Motion | None = None
         """Positions of the last picture's px in the key frame, if there was one."""
-        self._before: Rgb | None = None
-        """The last picture."""
 
-    def forget(self) -> None:
-        """Forget the pictures before."""
-        self._motion = self._before = None
+    def locate(self, small: Rgb, luma: Luma, step: Motion | None, *, recognise: bool = True) -> Located:
+        """Return the positions of the px of the next picture.
 
-    def locate(self, small: Rgb) -> Located:
-        """Return the positions of the px of the next picture."""
-        luma, before = grey(small), self._before
-        step = step_trust = None
+        Args:
+            small: the picture, `uint8 [h w 3]` of the key frame's size.
+            luma: its luma.
+            step: motion from the picture before, if there was one.
+            recognise: False leaves what motion lost.
+        """
         motion = find(self._search, luma, self._luma, None)
         certain = self._trust(motion, small)
-        if before is not None:
-            step = find(self._search, luma, grey(before), None)
-            step_trust = trust(step, small, before)
-        if self._motion is not None and step is not None:
+        if self.motion is not None and step is not None:
             # What was followed reaches far; what is searched for afresh has not drifted. Each px has the better one.
-            followed = find(self._search, luma, self._luma, after(self._motion, step))
+            followed = find(self._search, luma, self._luma, after(self.motion, step))
             believed = self._trust(followed, small)
             motion, certain = _chosen(believed + AFRESH >= certain, followed, believed, motion, certain)
-        self._motion, self._before = motion, small
+        self.motion = motion
         likeness = float(certain.mean())
-        found = self._looks.recognised(small, certain < DOUBT) if self.recognises else None
+        found = self._looks.recognised(small, certain < DOUBT) if recognise else None
         if found is not None:
             places, known = found
             believed = trust(places, small, self._key)
             better = known & (believed > certain + RECOGNISED)
             motion, certain = _chosen(better, places, believed, motion, certain)
-        return Located(motion, certain, likeness, step, step_trust)
+        return Located(motion, certain, likeness)
 
     def _trust(self, motion: Motion, small: Rgb) -> Field:
         return trust(motion, small, self._key) * regular(motion)
-
-    def save(self) -> dict[str, NDArray[Any]]:
-        """Return copies of all that the next picture depends on, but for the key frame."""
-        kept: dict[str, NDArray[Any]] = {}
-        if self._motion is not None:
-            kept["motion"] = np.stack(self._motion)
-        if self._before is not None:
-            kept["before"] = self._before.copy()
-        return kept
-
-    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
-        """Take what `save` returned."""
-        self._motion = Motion(*kept["motion"]) if "motion" in kept else None
-        self._before = kept.get("before")
 
 
 def _chosen(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 UNEDITED = 3
 """Largest difference from its source, levels, of a key frame without an edit."""
+TOUCHED = 12
+"""Difference from its source, levels, from which a px of a key frame counts as edited: a lossy copy differs by less."""
 PLAIN = 2.0
 """Deviation of the colours, levels, of a picture of one colour."""
 UNLIKE, ALIKE = 0.8, 0.2
@@ -36,9 +38,14 @@ Rgb = NDArray[np.uint8]
 class KeyEdit:
     """Value of the control `keyframe`, shared by all states of a stream, which has another one for each size."""
 
-    rgb: Rgb
+    rgb: Rgb | None
+    """Edited picture; None where there are several with their sources."""
+    pairs: tuple[tuple[Rgb, Rgb], ...] = ()
+    """Several key frames, each before and after its edit."""
     held: Rgb | None = None
     """Picture that it was first held against, where no source is given: later ones may show something else."""
+    former: Rgb | None = None
+    """Source that was given with the key frame before, and is not this one's."""
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -106,10 +113,10 @@ class KeyframeModel(Generic[State]):
             sizes = {state.size for state in self._states} - self._ready
         for width, height in sizes:
             blank = np.zeros((height, width, 3), np.uint8)
-            self._opened((width, height)).take(blank, blank)
+            self._opened((width, height)).take((blank, blank))
             with self._lock:
                 self._ready.add((width, height))
-        return KeyEdit(value)
+        return KeyEdit(None, value) if isinstance(value, tuple) else KeyEdit(value)
 
     def compose(self, prompt: Prompt | None, options: Mapping[str, Any]) -> Plan | None:
         """Return the plan under a prompt and what the user chose beside it; None for the source untouched."""
@@ -146,14 +153,29 @@ class KeyframeModel(Generic[State]):
         elif state.given is None:
             state.given = edit, source  # restored as it was with them
         if state.given is None or state.given[0] is not edit or state.given[1] is not source:
-            if source is None and edit.held is None:
-                edit.held = now.copy()
-            held = edit.held if source is None else source
-            assert held is not None
-            key, fitted = _fitted(held, state.size), _fitted(edit.rgb, state.size)
-            state.follower.take(key, fitted)
-            state.given, state.note = (edit, source), note_on(edit.rgb, fitted, key)
+            pairs = edit.pairs or [(self._source(state, now, edit, source), edit.rgb)]
+            fitted = [(_fitted(key, state.size), _fitted(rgb, state.size)) for key, rgb in pairs]
+            state.follower.take(*fitted)
+            notes = [note_on(rgb, *reversed(pair)) for (_, rgb), pair in zip(pairs, fitted, strict=True)]
+            state.given, state.note = (edit, source), next(filter(None, notes), "")
         return state.follower
+
+    def _source(self, state: KeyframeState[State], now: Rgb, edit: KeyEdit, source: Rgb | None) -> Rgb:
+        """Return what a single key frame is held against: the source that is given, or the picture of now.
+
+        A source that was there before the key frame may be that of the former one: the picture that is left as it is in
+        more places counts.
+        """
+        assert edit.rgb is not None
+        if source is not None and state.given is not None and state.given[1] is source and edit.held is None:
+            fitted = _fitted(edit.rgb, state.size)
+            if _untouched(fitted, now) > _untouched(fitted, _fitted(source, state.size)):
+                edit.held, edit.former = now.copy(), source
+        if source is not None and source is not edit.former:
+            return source
+        if edit.held is None:
+            edit.held = now.copy()
+        return edit.held
 
     def _opened(self, size: tuple[int, int]) -> Follower:
         from vivace.models.keyframes.follower import Follower  # brings OpenCV
@@ -194,6 +216,11 @@ def note_on(edit: Rgb, fitted: Rgb, key: Rgb) -> str:
     if abs(aspect / wanted - 1) > 0.02:
         return f"the key frame of {edit.shape[1]}x{edit.shape[0]} px was cropped to the picture's shape"
     return ""
+
+
+def _untouched(edit: Rgb, key: Rgb) -> float:
+    """Return the share of px that an edit left as they are."""
+    return float(np.mean(np.abs(edit.astype(np.int16) - key).max(-1) <= TOUCHED))
 
 
 def _fitted(picture: Rgb, size: tuple[int, int]) -> Rgb:
