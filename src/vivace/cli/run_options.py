@@ -52,7 +52,8 @@ class RunOptions:
     style_image: Annotated[str | None, Parameter(group=PICTURE)] = None
     """A picture to paint like, a file or an address, with a model that takes one."""
     keyframe: Annotated[str | None, Parameter(group=PICTURE)] = None
-    """A frame edited in any program, a file or an address: its edit is carried to every frame."""
+    """A frame edited in any program, a file or an address: its edit is carried to every frame. Or a folder of several
+    with their sources, NAME.png and NAME.source.png, of which the most similar leads."""
     keyframe_source: Annotated[str | None, Parameter(group=PICTURE)] = None
     """The same frame before its edit; the first one that is painted, if not given."""
     model: Annotated[str | None, Parameter(group=PICTURE)] = None

@@ -51,6 +51,9 @@ class ControlSpec:
     """Values of a choice."""
     size: tuple[int, int] | None = None
     """`(width, height)` that a picture is scaled to cover and cropped to, px; None keeps its own size."""
+    several: bool = False
+    """True if a folder may be given of pictures with what each was made of, `NAME.png` and `NAME.source.png`; its value
+    is a tuple of pairs, the source first."""
     encoded: bool = False
     """True if the model encodes values first, e.g. a text into an embedding, see `EncodesControls`."""
     excludes: bool = False
@@ -100,7 +103,7 @@ class ControlSpec:
             "number": f"{'a whole number, ' * self.whole}{_words(self.low)} to {_words(self.high)}",
             "choice": " or ".join(", ".join(self.choices).rsplit(", ", 1)),
             "switch": "true or false",
-            "image": f"a picture{size}",
+            "image": f"a picture{size}" + ", or a folder of them with their sources" * self.several,
             "mask": f"a picture{size}, white where it counts",
             "event": "nothing, it happens once",
         }[self.kind]

@@ -127,7 +127,7 @@ def message_of(given: Mapping[str, object], spec: ModelSpec) -> messages.Control
 
 
 def _sendable(name: str, value: object) -> str:
-    if isinstance(value, Path) or (isinstance(value, str) and _is_file(value)):
+    if isinstance(value, Path) or (isinstance(value, str) and _is_stored(value)):
         return str(Path(value).resolve())
     if isinstance(value, str):
         return value
@@ -140,9 +140,9 @@ def _sendable(name: str, value: object) -> str:
     raise ControlError(f"{name} is {brief(value)}, which a log cannot keep; give a file, an address or an array")
 
 
-def _is_file(text: str) -> bool:
+def _is_stored(text: str) -> bool:
     try:
-        return Path(text).is_file()
+        return Path(text).exists()
     except (OSError, ValueError):  # an address too long for a name, or a NUL
         return False
 

@@ -11,7 +11,7 @@ from vivace.models.base import EncodesControls, ModelSpec, Prompt, StreamModel
 from vivace.models.controls import PICTURES, ControlSpec, unknown
 from vivace.models.family import families
 from vivace.stream.moderation import Moderator
-from vivace.stream.pictures import read_picture
+from vivace.stream.pictures import is_folder, read_pairs, read_picture
 
 
 def check_options(
@@ -106,9 +106,14 @@ def known_prompt(name: str, prompt: Prompt) -> Prompt:
 
 
 def _value(option: ControlSpec, given: object, model: StreamModel[Any], moderator: Moderator) -> Any:
-    value: Any = read_picture(option, given) if option.kind in PICTURES else option.check(given)
+    value: Any
+    if option.several and is_folder(given):
+        value = read_pairs(option, given)
+    else:
+        value = read_picture(option, given) if option.kind in PICTURES else option.check(given)
     if option.kind == "image":
-        moderator.check_picture(option.name, value)
+        for picture in value if isinstance(value, tuple) else [(value,)]:
+            moderator.check_picture(option.name, picture[-1])
     elif option.kind == "text" and not option.excludes:
         moderator.check_text(option.name, value)
     if not option.encoded:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import io
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from vivace.media.frame import Rgb
 from vivace.media.paths import naming
 from vivace.models.controls import ControlSpec
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 Alpha = NDArray[np.uint8]
 """Opacity `uint8 [h w]`: 0 keeps the source, 255 is painted."""
 
@@ -29,6 +32,11 @@ MAX_PX = 64_000_000
 """Most pixels of a stored picture: enough for cameras and scanners."""
 MAX_BYTES = 64 * 1024 * 1024
 """Largest size of a picture file, bytes."""
+
+MAX_PAIRS = 16
+"""Most pictures of a folder that is the value of one control."""
+SOURCE_SUFFIX = ".source"
+"""End of the name, before its extension, of the file of a picture before its edit."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _SENT_FORMATS = ("PNG", "JPEG", "WEBP")
@@ -41,8 +49,8 @@ def read_picture(control: ControlSpec, value: object) -> NDArray[np.uint8]:
 
     Args:
         control: control that takes it; declares the size to fit it to, if any.
-        value: a path, an `http` or `data:` URL, a file's bytes, or an array of the shape above (`[h w 1]` also for a
-            mask) of uint8, bool or float 0 to 1.
+        value: a path, an `http` or `data:` URL, a file's bytes, a picture of Pillow, or an array of the shape above
+            (`[h w 1]` also for a mask) of uint8, bool or float 0 to 1.
 
     Raises:
         ControlError: another value, or an unusable picture; names it and the remedy.
@@ -59,9 +67,50 @@ def read_picture(control: ControlSpec, value: object) -> NDArray[np.uint8]:
     elif isinstance(value, Path) or (isinstance(value, str) and value.strip() and "\0" not in value):
         with naming(value, SourceNotFoundError) as path:
             pixels = _read(control, path)
+    elif (image := _pillow(value)) is not None:
+        pixels = _bytes_of(control, np.asarray(image.convert("RGB" if control.kind == "image" else "L")))
     else:
         raise ControlError(f"{control.name} is {brief(value)}; give a picture: a file, its address or bytes, an array")
     return _fitted(control, pixels)
+
+
+def _pillow(value: object) -> Image | None:
+    """Return a picture of Pillow upright and over black, as files are read; None for anything else."""
+    from PIL import Image, ImageOps
+
+    if not isinstance(value, Image.Image):
+        return None
+    image = ImageOps.exif_transpose(value).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+
+
+def is_folder(value: object) -> TypeGuard[str | Path]:
+    """Return whether a value is the path of a folder."""
+    try:
+        return isinstance(value, (str, Path)) and Path(value).expanduser().is_dir()
+    except (OSError, ValueError):  # an address too long for a name, or a NUL
+        return False
+
+
+def read_pairs(control: ControlSpec, folder: str | Path) -> tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...]:
+    """Return the pictures of a folder, by name, each after its source: `NAME.source.png` of `NAME.png`.
+
+    Raises:
+        ControlError: there is none, or one without its source; or more than `MAX_PAIRS`.
+    """
+    known = tuple(f".{name.lower()}" for name in (*_FORMATS, "JPG", "TIF"))
+    files = sorted(path for path in Path(folder).expanduser().iterdir() if path.suffix.lower() in known)
+    sources = {path.stem.removesuffix(SOURCE_SUFFIX): path for path in files if path.stem.endswith(SOURCE_SUFFIX)}
+    edits = [path for path in files if not path.stem.endswith(SOURCE_SUFFIX)]
+    if not 0 < len(edits) <= MAX_PAIRS:
+        raise ControlError(f"{control.name}: {folder} has {len(edits)} pictures; give a folder of 1 to {MAX_PAIRS}")
+    if alone := [path.name for path in edits if path.stem not in sources]:
+        wanted = Path(alone[0])
+        raise ControlError(
+            f"{control.name}: {wanted} has no source in {folder}; put the picture before its edit there, as "
+            f"{wanted.stem}{SOURCE_SUFFIX}{wanted.suffix}"
+        )
+    return tuple((read_picture(control, sources[path.stem]), read_picture(control, path)) for path in edits)
 
 
 def read_sent(control: ControlSpec, url: str, max_px: int) -> NDArray[np.uint8]:

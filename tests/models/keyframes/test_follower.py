@@ -8,7 +8,8 @@ import pytest
 
 from vivace.models.keyframes.follower import UNLIKE_FRAMES, Follower, enlarged, motion_size, working_size
 from vivace.models.keyframes.load import load
-from vivace.models.keyframes.motion import Motion, after, carry, find, grey, search, still, trust
+from vivace.models.keyframes.motion import Motion, after, carry, find, grey, regular, search, still, trust
+from vivace.models.keyframes.recognise import Looks
 
 SIZE = (128, 96)
 
@@ -147,3 +148,72 @@ def test_a_larger_field_says_the_same_of_a_larger_picture() -> None:
     twice = still(48, 64)
     np.testing.assert_allclose(larger.x, twice.x - 4, atol=1e-4)
     np.testing.assert_allclose(larger.y, twice.y + 2, atol=1e-4)
+
+
+# -- recognition -------------------------------------------------------------------------------------------------------
+
+
+def street(at: int | None, height: int = SIZE[1]) -> np.ndarray:
+    """Return a grey street with a yellow thing at a column, or none."""
+    picture = np.full((height, SIZE[0], 3), (110, 115, 120), np.uint8)
+    picture[height // 2 :] = (90, 80, 70)
+    if at is not None:
+        picture[50:74, at : at + 30] = (220, 180, 30)
+    return picture
+
+
+def recoloured(picture: np.ndarray) -> np.ndarray:
+    changed = picture.copy()
+    changed[(picture == (220, 180, 30)).all(-1)] = (120, 30, 200)
+    return changed
+
+
+@pytest.mark.parametrize("recognises", [True, False])
+def test_what_was_hidden_is_recognised_elsewhere_by_its_looks(*, recognises: bool) -> None:
+    follower = Follower(load(), SIZE)
+    follower.recognises = recognises
+    follower.take((street(8), recoloured(street(8))))
+    for at in (8, None, None, 80, 80):
+        led = follower.follow(street(at))
+    wrong = np.abs(led[54:70, 84:106].astype(int) - (120, 30, 200)).mean()
+    assert wrong < 25 if recognises else wrong > 60
+    np.testing.assert_array_equal(led[:40, :60], street(80)[:40, :60])
+
+
+def test_places_like_unedited_ones_are_not_recognised() -> None:
+    key = street(8)
+    edit = key.copy()
+    edit[10:30, 10:40] = (230, 40, 40)  # paint on a wall that looks alike everywhere
+    assert Looks(key, edit).recognised(key, np.ones(key.shape[:2], bool)) is None
+    places, known = Looks(key, recoloured(key)).recognised(street(80), np.ones(key.shape[:2], bool))
+    assert known[56:68, 86:104].all()
+    assert not known[:40].any()
+    assert ((places.x[known] >= 6) & (places.x[known] < 40)).all()
+
+
+def test_a_smear_is_not_trusted() -> None:
+    rest = still(40, 60)
+    assert regular(rest).min() == 1
+    assert regular(Motion(rest.x * 0.7, rest.y))[10:-10, 10:-10].min() == 1, "things come nearer"
+    assert regular(Motion(rest.x * 0.05, rest.y))[10:-10, 10:-10].max() == 0
+
+
+# -- several key frames ------------------------------------------------------------------------------------------------
+
+
+def test_the_most_similar_key_frame_leads(follower: Follower) -> None:
+    other = scene(seed=5)
+    blue = other.copy()
+    blue[30:62, 40:84] = (30, 60, 230)
+    follower.take((scene(), painted(scene())), (other, blue))
+    alone = Follower(load(), SIZE)
+    alone.take((scene(), painted(scene())))
+    for shift in (0, 2):
+        np.testing.assert_array_equal(follower.follow(scene(shift)), alone.follow(scene(shift)))
+    kept = follower.save()
+    restored = Follower(load(), SIZE)
+    restored.restore(kept)
+    for each in (follower, restored):
+        each.forget()
+        led = each.follow(other)
+        assert led[44, 60, 2] > led[44, 60, 0] + 100

@@ -179,6 +179,39 @@ def test_a_stream_takes_key_frames_while_it_runs() -> None:
             stream.update(options={"keyframe": 3})
 
 
+def test_a_source_of_the_former_key_frame_is_not_taken_for_that_of_the_next() -> None:
+    other = scene(seed=5)
+    with Stream("mini", size=SIZE) as stream:
+        stream.update(options={"keyframe": Image.fromarray(painted(scene())), "keyframe_source": scene()})
+        stream.push(scene())
+        stream.update(options={"keyframe": painted(scene(), 10)})  # another edit of the same source
+        [led] = stream.push(scene())
+        np.testing.assert_array_equal(led.rgb[44, 46], scene()[44, 46])
+        stream.update(options={"keyframe": painted(other)})
+        [led] = stream.push(other)
+        assert not stream.stats().notes
+        assert led.rgb[44, 60, 0] > led.rgb[44, 60, 2] + 100
+        np.testing.assert_array_equal(led.rgb[80:, :20], other[80:, :20])
+
+
+def test_a_folder_holds_several_key_frames_with_their_sources(tmp_path: Path) -> None:
+    for seed, colour in ((3, (230, 40, 40)), (5, (40, 40, 230))):
+        edit = scene(seed=seed)
+        Image.fromarray(edit).save(tmp_path / f"{seed}.source.png")
+        edit[30:62, 40:84] = colour
+        Image.fromarray(edit).save(tmp_path / f"{seed}.png")
+    with Stream("mini", size=SIZE) as stream:
+        stream.update(options={"keyframe": tmp_path})
+        [led] = stream.push(scene(seed=5))
+        assert np.abs(led.rgb[44, 60].astype(int) - (40, 40, 230)).max() < 30
+        (tmp_path / "5.source.png").unlink()
+        with pytest.raises(ControlError, match=r"5\.source\.png"):
+            stream.update(options={"keyframe": tmp_path})
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(ControlError, match="0 pictures"):
+            stream.update(options={"keyframe": tmp_path / "empty"})
+
+
 WITHOUT_OPENCV = """
 import sys
 sys.modules["cv2"] = None

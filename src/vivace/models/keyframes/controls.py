@@ -8,6 +8,7 @@ KEYFRAME = ControlSpec(
     name="keyframe",
     kind="image",
     encoded=True,
+    several=True,
     help="A picture of the stream, edited in any program: what was done to it is carried to every frame from now on.",
 )
 SOURCE = ControlSpec(
