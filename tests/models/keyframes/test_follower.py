@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vivace.models.keyframes.follower import UNLIKE_FRAMES, Follower, enlarged, motion_size, working_size
+from vivace.models.keyframes.config import motion_size, nbytes_of, working_size
+from vivace.models.keyframes.follower import UNLIKE_FRAMES, Follower, enlarged
 from vivace.models.keyframes.load import load
 from vivace.models.keyframes.motion import Motion, after, carry, find, grey, regular, search, still, trust
 from vivace.models.keyframes.recognise import Looks
@@ -110,6 +111,9 @@ def test_any_size_is_followed_at_one_the_network_takes(size: tuple[int, int]) ->
     picture = scene(size=size)
     follower.take((picture, painted(picture)))
     assert follower.follow(picture).shape == picture.shape
+    kept = follower.save()
+    held = sum(array.nbytes for array in (*kept.values(), *follower._memory.values(), follower._blocks))
+    assert 0.9 * held <= nbytes_of(size) <= 1.5 * held
 
 
 # -- motion ------------------------------------------------------------------------------------------------------------

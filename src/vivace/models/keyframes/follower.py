@@ -9,7 +9,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vivace.models.keyframes.config import EDIT, INPUT_CHANNELS, KEY, NOW, PAST, TOKEN_PX, TRUST
+from vivace.models.keyframes.config import (
+    EDIT,
+    INPUT_CHANNELS,
+    KEY,
+    NOW,
+    PAST,
+    TOKEN_PX,
+    TRUST,
+    Size,
+    motion_size,
+    working_size,
+)
 from vivace.models.keyframes.load import REMEMBERED, Networks
 from vivace.models.keyframes.locate import Locator
 from vivace.models.keyframes.motion import Motion, carry, find, grey, search, still, trust
@@ -17,11 +28,6 @@ from vivace.models.mini2.blocks import to_picture
 from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS
 
 Rgb = NDArray[np.uint8]
-Size = tuple[int, int]
-MAX_AREA_PX = 512 * 512
-"""Area up to which the network works at the picture's own size; larger ones get its change enlarged."""
-MOTION_PX = 256
-"""Longer side of the pictures in which motion is found, px."""
 ALIKE_TRUST = 0.4
 """Mean trust in the motion from the key frame from which a picture is of its scene: it was 0.48 and more within six
 scenes of video, and 0.35 and less between them."""
@@ -34,20 +40,6 @@ THUMBNAIL_PX, NEARER = 12, 0.8
 which another one takes over."""
 UNCHANGED = 3
 """Largest change of a block's px, levels, that counts as none: the source's bytes stay."""
-
-
-def working_size(size: Size) -> Size:
-    """Return the size `(width, height)` at which the network works, multiples of a token."""
-    scale = min(1.0, (MAX_AREA_PX / (size[0] * size[1])) ** 0.5)
-    width, height = (max(1, round(side * scale / TOKEN_PX)) * TOKEN_PX for side in size)
-    return width, height
-
-
-def motion_size(size: Size) -> Size:
-    """Return the size `(width, height)` at which motion is found."""
-    scale = min(1.0, MOTION_PX / max(size))
-    width, height = (max(32, round(side * scale)) for side in size)
-    return width, height
 
 
 def resized(picture: Rgb, size: Size) -> Rgb:

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from vivace.models.base import Chunk, Edited, Keep, Memory, Prompt, State, StepResult
 from vivace.models.edits.model import EditingModel, EditState
 from vivace.models.edits.plan import Plan
+from vivace.models.keyframes.config import nbytes_of
 from vivace.models.keyframes.controls import CONTROLS, KEYFRAME, SOURCE
 from vivace.models.keyframes.load import Networks, load
 
@@ -79,8 +80,8 @@ class KeyframeModel(Generic[State]):
         """Sizes that the networks are compiled for."""
 
     def nbytes(self, size: tuple[int, int]) -> int:
-        """Return the most bytes that a stream of `size = (width, height)` takes."""
-        return self.painter.nbytes(size)
+        """Return the most bytes that a stream of `size = (width, height)` takes, with one key frame."""
+        return self.painter.nbytes(size) + nbytes_of(size)
 
     def open(self, size: tuple[int, int], *, seed: int = 0) -> KeyframeState[State]:
         """Open one stream; errors are those of the painting model."""
