@@ -106,7 +106,7 @@ def _follow(
             moments[back * 4] = "returned"
     followers = {way: Follower(networks, size) for way in WAYS[:FOLLOWED]}
     for way, follower in followers.items():
-        follower.take(sources[0], key)
+        follower.take((sources[0], key))
         follower.recognises = way != "recognition off"
         follower.attends = way != "attention off"
         follower.moves = way != "motion off"

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from vivace.models.keyframes.motion import Field, Luma, Motion, Rgb, after, find, grey, regular, search, trust
 from vivace.models.keyframes.recognise import Looks
 
-AFRESH = 0.1
-"""Gain in trust from which motion that was searched for afresh replaces the followed one."""
+FOLLOWED = 0.05
+"""Gain in trust from which followed motion replaces what was searched for afresh. In a plain place both explain the
+picture, and what is followed drifts: it tore a star on a shirt when arms crossed it."""
 RECOGNISED = 0.1
 """Gain in trust from which a recognised place replaces motion."""
 DOUBT = 0.7
@@ -53,7 +54,7 @@ class Locator:
             # What was followed reaches far; what is searched for afresh has not drifted. Each px has the better one.
             followed = find(self._search, luma, self._luma, after(self.motion, step))
             believed = self._trust(followed, small)
-            motion, certain = _chosen(believed + AFRESH >= certain, followed, believed, motion, certain)
+            motion, certain = _chosen(believed > certain + FOLLOWED, followed, believed, motion, certain)
         self.motion = motion
         likeness = float(certain.mean())
         found = self._looks.recognised(small, certain < DOUBT) if recognise else None
