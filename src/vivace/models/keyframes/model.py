@@ -154,22 +154,23 @@ class KeyframeModel(Generic[State]):
         elif state.given is None:
             state.given = edit, source  # restored as it was with them
         if state.given is None or state.given[0] is not edit or state.given[1] is not source:
-            pairs = edit.pairs or [(self._source(state, now, edit, source), edit.rgb)]
+            pairs = edit.pairs
+            if edit.rgb is not None:
+                pairs = ((self._source(state, now, edit, edit.rgb, source), edit.rgb),)
             fitted = [(_fitted(key, state.size), _fitted(rgb, state.size)) for key, rgb in pairs]
             state.follower.take(*fitted)
             notes = [note_on(rgb, *reversed(pair)) for (_, rgb), pair in zip(pairs, fitted, strict=True)]
             state.given, state.note = (edit, source), next(filter(None, notes), "")
         return state.follower
 
-    def _source(self, state: KeyframeState[State], now: Rgb, edit: KeyEdit, source: Rgb | None) -> Rgb:
+    def _source(self, state: KeyframeState[State], now: Rgb, edit: KeyEdit, rgb: Rgb, source: Rgb | None) -> Rgb:
         """Return what a single key frame is held against: the source that is given, or the picture of now.
 
         A source that was there before the key frame may be that of the former one: the picture that is left as it is in
         more places counts.
         """
-        assert edit.rgb is not None
         if source is not None and state.given is not None and state.given[1] is source and edit.held is None:
-            fitted = _fitted(edit.rgb, state.size)
+            fitted = _fitted(rgb, state.size)
             if _untouched(fitted, now) > _untouched(fitted, _fitted(source, state.size)):
                 edit.held, edit.former = now.copy(), source
         if source is not None and source is not edit.former:

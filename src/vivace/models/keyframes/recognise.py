@@ -46,7 +46,7 @@ def described(small: Rgb) -> Field:
 def _bins(small: Rgb) -> NDArray[np.intp]:
     h, w = small.shape[0] // SCALE, small.shape[1] // SCALE
     r, g, b = np.moveaxis(cv2.resize(small, (w, h), interpolation=cv2.INTER_AREA) // _BIN, -1, 0).astype(np.intp)
-    return (r * _BINS + g) * _BINS + b
+    return np.asarray((r * _BINS + g) * _BINS + b)
 
 
 class Looks:
@@ -68,7 +68,9 @@ class Looks:
             # Half of the unedited places are the hardest to tell from edited ones; half are any.
             kept = np.unique(np.r_[np.argsort(alike)[: OTHER_SAMPLES // 2], : min(len(alike), OTHER_SAMPLES // 2)])
             rows, columns = np.r_[rows, other_rows[kept]], np.r_[columns, other_columns[kept]]
-        self._places = found[rows, columns]
+        places = found[rows, columns]
+        self._table = np.concatenate([-2 * places, np.square(places).sum(1, keepdims=True)], 1).T
+        """Descriptions, so that a product with `[description, 1]` is the squared distance less the description's."""
         middle = (SCALE - 1) / 2
         self._rows, self._columns = ((SCALE * each + middle).astype(np.float32) for each in (rows, columns))
         table = np.zeros((_BINS, _BINS, _BINS), np.uint8)
@@ -94,14 +96,17 @@ class Looks:
         known = np.zeros(where.shape, np.uint8)
         for first in range(0, len(rows), _ROWS):
             at = slice(first, first + _ROWS)
-            squares = _squares(places[at], self._places)
-            nearest = squares.argmin(1)
-            found = (nearest < self._count) & (squares[np.arange(len(nearest)), nearest] < NEAR**2)
+            scores = np.insert(places[at], places.shape[1], 1, axis=1) @ self._table
+            nearest = scores.argmin(1)
+            squares = scores[np.arange(len(nearest)), nearest] + np.square(places[at]).sum(1)
+            found = (nearest < self._count) & (squares < NEAR**2)
             known[rows[at], columns[at]] = found
             x[rows[at], columns[at]], y[rows[at], columns[at]] = self._columns[nearest], self._rows[nearest]
         size = small.shape[1::-1]
-        x, y, known = (cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) for each in (x, y, known))
-        return Motion(x, y), known > 0
+        motion = Motion(
+            *(cv2.resize(each, size, interpolation=cv2.INTER_NEAREST).astype(np.float32) for each in (x, y))
+        )
+        return motion, cv2.resize(known, size, interpolation=cv2.INTER_NEAREST) > 0
 
 
 def _sample(
