@@ -30,9 +30,11 @@ from vivace.train.looks.fit import (
     FitConfig,
     Progress,
     learning_rate,
+    log_segment,
     read_weights,
     restore,
     save,
+    say_favour,
     train_step,
 )
 from vivace.train.looks.losses import change_weights, feature_losses, palette_distance, picture_loss, temporal_loss
@@ -47,7 +49,9 @@ from vivace.train.looks.targets import (
     Painter,
     Place,
     bake,
+    favour_of,
     is_baked,
+    looks_of,
     read_jpeg,
     read_painted,
     retire,
@@ -284,6 +288,40 @@ def test_batches_are_bytes_in_the_networks_range_and_follow_the_look(targets: Pa
         assert value.max() <= 1
     with pytest.raises(SourceNotFoundError):
         BatchSource(targets / "nowhere", np.random.default_rng(0)).draw(1, 192)
+
+
+def test_favoured_looks_are_drawn_and_baked_more_often(data: Path, tmp_path: Path) -> None:
+    material, painter = read_material(data), Painter(FakeNeural())
+    favour = {"ink": 1000.0, "picture": 0.01}
+    bake(material, painter, tmp_path, range(1), favour=favour)
+    looks = looks_of(shard_path(tmp_path, 0))
+    assert sum("ink" in item for item in looks) > 0.8 * len(looks)
+    assert sum("picture" in item for item in looks) < 0.2 * len(looks)
+    retire(shard_path(tmp_path, 0), frozenset({"ink"}))
+    # What it was made with stays known: painted anew, it has the same looks.
+    bake(material, painter, tmp_path, range(1))
+    assert looks_of(shard_path(tmp_path, 0)) == looks
+    assert favour_of(shard_path(tmp_path, 0)) == favour
+    # What a shard has more of is not favoured twice: ink is one of five in the same draw, and rare in a plain one.
+    plain, drawn = (BatchSource(tmp_path, np.random.default_rng(0), each) for each in ({}, favour))
+    ink = LOOK_KEYS.index("ink")
+    shares = [float((source.draw(96, 32).index[:, 0] == ink).float().mean()) for source in (plain, drawn)]
+    assert shares[0] < 0.05
+    assert 0.1 < shares[1] < 0.4
+
+
+def test_a_run_tells_what_it_favoured(tmp_path: Path) -> None:
+    assert commands._factors(["ink=6", "picture=0.5"]) == {"ink": 6.0, "picture": 0.5}
+    for wrong in ("ink", "ink=", "ink=0", "ink=nan", "inks=2", "source=2"):
+        with pytest.raises(UsageError):
+            commands._factors([wrong])
+    cfg = FitConfig(tmp_path, tmp_path)
+    log_segment(cfg, Progress(3), 1)
+    log_segment(cfg, Progress(4), 1, favour=say_favour({"ink": 6.0}))
+    log_segment(cfg, Progress(5), 1)
+    with (tmp_path / "segments.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["step"], row["favour"]) for row in rows] == [("3", ""), ("4", "ink 6"), ("5", "")]
 
 
 def test_what_changes_weighs_more() -> None:

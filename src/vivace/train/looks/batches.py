@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from vivace.errors import SourceNotFoundError
 from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.train.looks.neural import CODE_NUMBERS
-from vivace.train.looks.targets import LOOKS_PER_ITEM, PICTURE, SIDE_PX, read_jpeg
+from vivace.train.looks.targets import LOOKS_PER_ITEM, NO_FAVOUR, PICTURE, SIDE_PX, read_favour, read_jpeg
 
 STEP_PX = 32
 """Grid of the crops, px: blocks, tokens and screens keep their phase at either scale."""
@@ -58,9 +59,11 @@ class Batch:
 class BatchSource:
     """Random batches from a folder of shards; shards added later are found."""
 
-    def __init__(self, folder: Path, rng: np.random.Generator) -> None:
+    def __init__(self, folder: Path, rng: np.random.Generator, favour: Mapping[str, float] = NO_FAVOUR) -> None:
+        """Draw a look as much more often as `favour` says, compared with shards that favour none."""
         self._folder = folder
         self.rng = rng
+        self._favour = favour
         self._paths: list[Path] = []
         self._drawn = 0
 
@@ -85,14 +88,18 @@ class BatchSource:
         columns: dict[str, list[Tensor]] = {name: [] for name in Batch.__slots__}
         with safe_open(path, "np") as file:
             looks = json.loads(file.metadata()["looks"])
-            known = [[k for k, look in enumerate(item) if look in _INDEX] for item in looks]
-            usable = [item for item, places in enumerate(known) if places]
+            # A look that the shard already has more of is not favoured twice; a retired one has no weight.
+            baked = read_favour(file.metadata())
+            weights = {key: self._favour.get(key, 1.0) / baked.get(key, 1.0) for key in _INDEX}
+            need = np.array([[weights.get(key, 0.0) for key in item] for item in looks])
+            total = need.sum(1)
+            usable = np.count_nonzero(total)
             if not usable:
                 raise SourceNotFoundError(f"every look in {path} is retired; bake it anew")
             ends = np.concatenate([[0], file.get_tensor("ends").ravel()])
             codes, scales = file.get_tensor("codes"), file.get_tensor("scales")
             jpeg, textures = file.get_slice("jpeg"), file.get_slice("textures")
-            for item in rng.choice(usable, count, replace=len(usable) < count):
+            for item in rng.choice(len(looks), count, replace=usable < count, p=total / total.sum()):
                 top, left = (int(v) * STEP_PX for v in rng.integers(0, (SIDE_PX - crop) // STEP_PX + 1, 2))
 
                 def picture(number: int) -> Tensor:
@@ -100,7 +107,9 @@ class BatchSource:
                     whole = read_jpeg(jpeg[int(ends[at]) : int(ends[at + 1])].tobytes())
                     return whole[..., top : top + crop, left : left + crop].float() / 128 - 1  # noqa: B023
 
-                first, second, other = (int(v) for v in np.resize(rng.permutation(known[int(item)]), 3))
+                share = need[item] / total[item]
+                drawn = rng.choice(len(share), np.count_nonzero(share), replace=False, p=share)
+                first, second, other = (int(v) for v in np.resize(drawn, 3))
                 clean, target = picture(0), picture(1 + first)
                 index = [_INDEX[looks[int(item)][k]] for k in (first, second)]
                 weight = 1.0

@@ -42,6 +42,10 @@ Start = Annotated[
 Weights = Annotated[Path, Parameter(help="Checkpoint, or an exported mini2.safetensors, to judge.")]
 Clips = Annotated[Path, Parameter(help="Folder of videos that were not trained on.")]
 Data = Annotated[Path, Parameter(help="Folder with a MANIFEST.csv that says which file may be used.")]
+Favour = Annotated[
+    list[str] | None,
+    Parameter(help="A look that is drawn more often, and how much: `--favour ink=6`; `picture` for style pictures."),
+]
 LookKeys = Annotated[list[str] | None, Parameter(help="Which looks; all by default.")]
 
 
@@ -62,6 +66,7 @@ def run(
     ] = 0,
     pairs: Annotated[int, Parameter(help="Pairs of frames a step, over all processes.")] = 8,
     learning_rate: Annotated[float, Parameter(help="Of AdamW, after the warm-up.")] = 8e-4,
+    favour: Favour = None,
 ) -> None:
     """Bake targets and train, from a folder of licensed pictures, until stopped. The same command resumes it.
 
@@ -71,12 +76,14 @@ def run(
         raise UsageError("--processes, --pairs and --shards are at least 1")
     if cool_down < 0 or (cool_down and steps is None):
         raise UsageError("--cool-down is a number of steps before --steps; give both")
+    factors = _factors(favour or [])
     first = min(FIRST_SHARDS, shards)
     if any(not shard_path(out / "targets", n).exists() for n in range(first)):
-        bake(data, teachers=teachers, out=out, shards=first)
+        bake(data, teachers=teachers, out=out, shards=first, favour=favour)
     baker = None
     if any(not is_baked(shard_path(out / "targets", n)) for n in range(shards)):
         words = ["bake", str(data), "--teachers", str(teachers), "--out", str(out), "--shards", str(shards)]
+        words += [word for look in favour or [] for word in ("--favour", look)]
         baker = subprocess.Popen([sys.executable, "-m", "vivace", "train", "looks", *words])
     cfg = FitConfig(
         out,
@@ -86,6 +93,7 @@ def run(
         cool_down=cool_down,
         pairs=pairs,
         learning_rate=learning_rate,
+        favour=factors,
     )
     try:
         train_in_processes(fit, cfg, processes)
@@ -102,8 +110,10 @@ def bake(
     teachers: Teachers,
     out: Out = Path("runs/mini2"),
     shards: Shards = 400,
+    favour: Favour = None,
 ) -> None:
     """Bake targets: cut pairs of frames out of the material and paint them with the teachers; retired ones anew."""
+    factors = _factors(favour or [])
     wanted = [n for n in range(shards) if not is_baked(shard_path(out / "targets", n))]
     if not wanted:
         return
@@ -112,7 +122,7 @@ def bake(
     painter = Painter(NeuralTeachers(teachers))
     console.print(f"baking {len(wanted)} shards into {out / 'targets'}")
     for number in wanted:
-        bake_shards(material, painter, out / "targets", range(number, number + 1))
+        bake_shards(material, painter, out / "targets", range(number, number + 1), favour=factors)
 
 
 @app.command
@@ -344,3 +354,18 @@ def _known(looks: Sequence[str], keys: Sequence[str] = LOOK_KEYS[1:]) -> Sequenc
     if unknown := sorted({*looks} - {*keys}):
         raise UsageError(f"there is no look {unknown[0]!r}; there are {', '.join(keys)}")
     return looks
+
+
+def _factors(favour: Sequence[str]) -> dict[str, float]:
+    """Return the factors of favoured looks, written `ink=6`; raises UsageError for one that cannot be read."""
+    factors = {}
+    for word in favour:
+        look, _, number = word.partition("=")
+        _known([look], (*LOOK_KEYS[1:], PICTURE))
+        try:
+            factors[look] = float(number)
+        except ValueError:
+            raise UsageError(f"--favour {word!r} is not a look and a number, as in ink=6") from None
+        if not 0 < factors[look] < 1000:
+            raise UsageError(f"--favour {word!r}: the factor is above 0 and below 1000")
+    return factors

@@ -2,7 +2,7 @@
 
 Teachers cost more than a training step, so each pair is painted once and used several times. A shard is one safetensors
 file whose pictures are JPEG (quality 95, full chroma): a tenth of their bytes. Shards are numbered and determined by
-their number alone, so that baking can stop and resume at any of them.
+their number and the looks that were favoured, so that baking can stop and resume at any of them.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ _PLACE_PX = 16
 """Grid of the windows on the torus, px, so that screens, whose phase begins at the picture, agree with it."""
 _QUALITY = 95
 _RETIRED = "retired "
+NO_FAVOUR: Mapping[str, float] = {}
+"""Factors of the looks' sampling weights where no look is favoured; a look that is not named has 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +154,10 @@ def steadied(look: str, pictures: Tensor, painted: Tensor) -> Tensor:
 _BY_KEY: dict[str, Look] = {look.key: look for look in LOOKS}
 
 
-def needs() -> dict[str, float]:
-    """Return the sampling weight of each look."""
+def needs(favour: Mapping[str, float] = NO_FAVOUR) -> dict[str, float]:
+    """Return the sampling weight of each look, multiplied by `favour`."""
     table = {look.key: 1.0 if look.kind == "computed" else NEURAL_NEED for look in LOOKS if look.kind != "source"}
-    return {**table, PICTURE: PICTURE_NEED}
+    return {key: need * favour.get(key, 1.0) for key, need in {**table, PICTURE: PICTURE_NEED}.items()}
 
 
 def bake(
@@ -164,15 +166,20 @@ def bake(
     folder: Path,
     numbers: range,
     *,
+    favour: Mapping[str, float] = NO_FAVOUR,
     report: Callable[[int], None] = lambda _n: None,
 ) -> None:
-    """Write the shards of these numbers into `folder`; in existing ones, only retired pictures are painted."""
+    """Write the shards of these numbers into `folder`; in existing ones, only retired pictures are painted.
+
+    New shards have more of the looks that `favour` multiplies.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         path = shard_path(folder, number)
         if not is_baked(path):
             with replacing(path) as partial:
-                save_shard(partial, material, painter, number, kept=read_painted(path))
+                drawn = favour_of(path) if path.exists() else favour
+                save_shard(partial, material, painter, number, kept=read_painted(path), favour=drawn)
         report(number)
 
 
@@ -181,6 +188,18 @@ def looks_of(path: Path) -> list[list[str]]:
     with safe_open(path, "np") as file:
         looks: list[list[str]] = json.loads(file.metadata()["looks"])
     return looks
+
+
+def favour_of(path: Path) -> dict[str, float]:
+    """Return the factors with which a shard's looks were drawn."""
+    with safe_open(path, "np") as file:
+        return read_favour(file.metadata())
+
+
+def read_favour(metadata: Mapping[str, str]) -> dict[str, float]:
+    """Return the factors that a shard's metadata records."""
+    factors: dict[str, float] = json.loads(metadata.get("favour", "{}"))
+    return factors
 
 
 def is_baked(path: Path) -> bool:
@@ -194,7 +213,7 @@ def retire(path: Path, looks: frozenset[str]) -> None:
     after = [[_RETIRED * (look in looks) + look for look in item] for item in before]
     if after != before:
         with replacing(path) as partial:
-            save_file(load_file(path), partial, {"looks": json.dumps(after)})
+            save_file(load_file(path), partial, _metadata(after, favour_of(path)))
 
 
 def read_painted(path: Path) -> list[dict[str, bytes]]:
@@ -225,11 +244,15 @@ def save_shard(
     number: int,
     items: int = ITEMS,
     kept: Sequence[Mapping[str, bytes]] = (),
+    favour: Mapping[str, float] = NO_FAVOUR,
 ) -> None:
-    """Make and write shard `number`, which alone determines its content; pictures `kept` are not painted anew."""
+    """Make and write shard `number`; pictures `kept` are not painted anew.
+
+    The number and the favoured looks alone determine its content.
+    """
     rng = np.random.default_rng([number, 11])
     torch.manual_seed(number)
-    table = needs()
+    table = needs(favour)
     names = list(table)
     share = np.array(list(table.values())) / sum(table.values())
     jpegs: list[bytes] = []
@@ -264,8 +287,12 @@ def save_shard(
             "textures": np.stack(textures),
         },
         path,
-        {"looks": json.dumps(looks)},
+        _metadata(looks, favour),
     )
+
+
+def _metadata(looks: list[list[str]], favour: Mapping[str, float]) -> dict[str, str]:
+    return {"looks": json.dumps(looks)} | ({"favour": json.dumps(dict(favour))} if favour else {})
 
 
 def sample_pair(segment: Segment, rng: np.random.Generator, scale: int) -> tuple[Tensor, list[Place]]:
