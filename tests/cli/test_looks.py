@@ -24,7 +24,13 @@ def test_looks_are_listed_shown_saved_and_mixed(tmp_path: Path, capsys: pytest.C
     assert main(["looks", "list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(LOOK_KEYS)
     assert main(["looks", "save", first, "half oil, half neon", "--title", "glow"]) == 0
-    assert main(["looks", "mix", both, first, "fog", "--shares", "3,1"]) == 0
+    assert main(["looks", "mix", both, first, "fog", "--shares", "0.5,0.5"]) == 0
+    assert "the shares" not in capsys.readouterr().err
+    # A file is written over only when it is said; shares are in proportion, which is said, too.
+    assert main(["looks", "mix", both, first, "fog", "--shares", "3,1"]) == 2
+    assert "both.look is there already; give another name, or --replace" in " ".join(capsys.readouterr().err.split())
+    assert main(["looks", "mix", both, first, "fog", "--shares", "3,1", "--replace"]) == 0
+    assert "the shares sum to 4; mixed by 0.75, 0.25" in capsys.readouterr().err
     assert main(["looks", "show", both]) == 0
     assert "glow and fog: 38% oil + 38% neon + 25% fog" in capsys.readouterr().out
     assert dict(open_look(Path(both)).mixture.looks) == {"oil": 0.375, "neon": 0.375, "fog": 0.25}

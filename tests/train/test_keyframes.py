@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from train.test_looks import write_data
-from vivace.errors import CheckpointError
+from vivace.errors import CheckpointError, SourceNotFoundError
 from vivace.models.keyframes.follower import Follower
 from vivace.models.keyframes.load import load
 from vivace.models.keyframes.motion import carry
@@ -35,6 +35,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pool(data: Path) -> Pool:
     return Pool(read_material(data), None, np.random.default_rng(0))
+
+
+def test_a_folder_of_looks_without_any_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFoundError, match="no baked targets"):
+        Pool(read_material(data), tmp_path, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("kind", EDITS)

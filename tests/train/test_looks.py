@@ -552,11 +552,12 @@ def test_a_network_that_paints_as_its_teacher_scores_so(tmp_path: Path) -> None:
     write_clip(tmp_path / "pan.mp4", frames)
     paints = SimpleNamespace(paint_unfiltered=lambda look, pictures, _: pictures[-2:] * (1.0 if look == "ink" else 0.5))
     # A network begins as the identity, whatever its look.
-    scores = measure(Student(TINY), paints, tmp_path, skip=1, looks=("ink", "oil"))
+    scores = measure(Student(TINY), paints, tmp_path, lambda _: ["ink", "oil"], skip=1, looks=("ink", "oil"))
     same, darker = (scores[look].row() for look in ("ink", "oil"))
     assert same["psnr_db"] > 40
-    assert same["recognised"] == 1
-    assert darker["recognised"] == 0  # it is nearer to what the other teacher paints
+    assert same["nearest"] == 1
+    assert darker["nearest"] == 0  # it is nearer to what the other teacher paints
+    assert [(row["recognised"], row["teacher_recognised"]) for row in (same, darker)] == [(1, 0), (0, 1)]
     assert darker["psnr_db"] < 20
     for name in ("flicker_teacher", "flicker_unfiltered", "flicker_source", "unfiltered_source", "sharpness"):
         assert same[name] == pytest.approx(1, abs=0.15)

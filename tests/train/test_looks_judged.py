@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,16 +11,28 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.numpy import load_file, save_file
 from skimage import data as pictures
 from torch import Tensor
 
 from media.clips import write_clip
 from mini2_folder import TINY
-from vivace.errors import SourceUnsupportedError
+from vivace.errors import CheckpointError, SourceNotFoundError, SourceUnsupportedError
 from vivace.media.convert import cover
 from vivace.regions.faces import FaceWatcher
 from vivace.train.looks import ablations
 from vivace.train.looks.ablations import ABLATIONS, ablate
+from vivace.train.looks.classifier import (
+    CLASSES,
+    FORMAT,
+    Judge,
+    describe,
+    fit_classifier,
+    load_classifier,
+    read_samples,
+    save_classifier,
+)
 from vivace.train.looks.evaluate import named_code, stream, to_tensor
 from vivace.train.looks.faces import SIDE_PX, Movement, eye_distance, fitted
 from vivace.train.looks.features import Features
@@ -27,6 +41,48 @@ from vivace.train.looks.pictures import nearest_pictures, style_pictures
 from vivace.train.looks.student import Student
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+def test_looks_are_told_by_their_texture_and_colours_and_a_classifier_of_other_looks_is_refused(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    features = Features()
+    generator = torch.Generator().manual_seed(0)
+
+    def painted(look: str, count: int) -> Tensor:
+        noise = torch.rand(count, 3, 64, 64, generator=generator)
+        if look == "ink":
+            return (noise.mean(1, keepdim=True) > 0.5).float().expand_as(noise)
+        soft = torch.nn.functional.avg_pool2d(noise, 5, 1, 2)
+        return soft if look == "fog" else soft * torch.tensor([1.0, 0.5, 0.2]).view(3, 1, 1)
+
+    looks = ("ink", "fog", "golden")
+    described = torch.cat([describe(features, painted(look, 24)) for look in looks])
+    classes = torch.tensor([CLASSES.index(look) for look in looks]).repeat_interleave(24)
+    path = tmp_path / "classifier.safetensors"
+    save_classifier(fit_classifier(described, classes, steps=120), path, 72)
+    judge = Judge(load_classifier(path), features)
+    for look in looks:
+        assert judge(painted(look, 4)) == [look] * 4
+    tensors, card = load_file(path), {"format": FORMAT, "classes": '["ink"]'}
+    save_file(tensors, path, card)
+    with pytest.raises(CheckpointError, match="knows other looks"):
+        load_classifier(path)
+
+
+def test_the_classifier_learns_from_named_looks_and_sources_alone(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.full((512, 256, 3), 90, np.uint8))
+    file = io.BytesIO()
+    picture.save(file, "jpeg")
+    jpeg = np.frombuffer(file.getvalue(), np.uint8)
+    looks = ["picture", "retired ink", "oil", "fog", "neon"]
+    ends = np.arange(1, 7)[None] * len(jpeg)
+    path = tmp_path / "looks-00000.safetensors"
+    save_file({"jpeg": np.tile(jpeg, 6), "ends": ends}, path, {"looks": json.dumps([looks])})
+    described, classes = read_samples(tmp_path, Features(), lambda *_: None)
+    assert len(described) == len(classes)
+    assert {"oil", "fog", "neon"} <= {CLASSES[int(k)] for k in classes} <= {"oil", "fog", "neon", "source"}
+    with pytest.raises(SourceNotFoundError, match="no baked targets"):
+        read_samples(tmp_path / "nowhere", Features(), lambda *_: None)
 
 
 def restless_student() -> Student:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from vivace.models.mini2.saved import Look
 
 LOOK = Parameter(help="A saved look, `NAME.look`, or words: a name from `vivace looks list`, or a mixture of some.")
-TO = Parameter(help="The file to write, `NAME.look`; one that is there is replaced.")
+TO = Parameter(help="The file to write, `NAME.look`.")
+REPLACE = Parameter(help="Write over a file that is there.")
 TITLE = Parameter(help="What people will see; the words themselves if not given.")
 
 EXAMPLES = """\
@@ -61,12 +63,14 @@ def looks_app() -> App:
         picture: Annotated[str | None, Parameter(help="A picture to paint like, a file or an address.")] = None,
         share: Annotated[float, Parameter(help="The picture's part, where there are words, too.")] = 0.5,
         title: Annotated[str | None, TITLE] = None,
+        replace: Annotated[bool, REPLACE] = False,
     ) -> None:
         """Save a look as a small file, from words, a picture, or both."""
         if look is None and picture is None:
             raise UsageError('give words, as in `vivace looks save dusk.look "half oil, half neon"`, or --picture FILE')
         if not 0 < share < 1:
             raise UsageError(f"--share is {share:g}; give a number between 0 and 1")
+        _check(to, replace)
         found = None if look is None else _read(look)
         mixture = None if found is None else found.mixture
         if picture is not None:
@@ -80,12 +84,16 @@ def looks_app() -> App:
         to: Annotated[Path, TO],
         /,
         *looks: Annotated[str, LOOK],
-        shares: Annotated[str | None, Parameter(help="Of each look, as 0.7,0.3; equal ones if not given.")] = None,
+        shares: Annotated[
+            str | None, Parameter(help="Of each look, as 0.7,0.3 or 7,3; equal ones if not given.")
+        ] = None,
         title: Annotated[str | None, TITLE] = None,
+        replace: Annotated[bool, REPLACE] = False,
     ) -> None:
         """Mix several looks into one and save it."""
         if len(looks) < 2:
             raise UsageError("give at least two looks to mix")
+        _check(to, replace)
         parts = [_read(look) for look in looks]
         mixture = None
         for part, share in zip(parts, _shares(shares, len(parts)), strict=True):
@@ -138,7 +146,17 @@ def _shares(text: str | None, count: int) -> list[float]:
         given = []
     if len(given) != count or not all(0 < share < 1e6 for share in given):
         raise UsageError(f"--shares is {text[:60]!r}; give {count} numbers above 0, as in 0.7,0.3")
-    return [share / sum(given) for share in given]
+    total = sum(given)
+    found = [share / total for share in given]
+    if abs(total - 1) > 1e-3:
+        print(f"the shares sum to {total:g}; mixed by {', '.join(f'{share:.2g}' for share in found)}", file=sys.stderr)
+    return found
+
+
+def _check(to: Path, replace: bool) -> None:
+    from vivace.models.mini2.saved import check_place
+
+    check_place(to, replace=replace)
 
 
 def _write(to: Path, title: str, mixture: Mixture) -> None:

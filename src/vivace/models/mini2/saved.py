@@ -109,27 +109,27 @@ def look_text(look: Look) -> str:
     return text + "\n"
 
 
-def check_place(path: Path) -> None:
+def check_place(path: Path, *, replace: bool = False) -> None:
     """Check that a look can be saved as a file of this name, before it is made.
 
     Raises:
-        UsageError: the file is not called `NAME.look`, or there is no folder for it.
+        UsageError: the file is not called `NAME.look`, there is no folder for it, or, unless `replace`, it is there.
     """
     if path.suffix != SUFFIX:
         raise UsageError(f"{path}: a look is saved as NAME{SUFFIX}")
     if not path.parent.is_dir():
         raise UsageError(f"{path}: there is no folder {path.parent}; create it first")
+    if path.exists() and not replace:
+        raise UsageError(f"{path} is there already; give another name, or --replace to write over it")
 
 
 def write_look(path: Path, look: Look) -> None:
-    """Save a look as a file, in place of one that is there.
+    """Save a look as a file, in place of one that is there; `check_place` says beforehand what is wrong with the name.
 
     Raises:
-        UsageError: the file is not called `NAME.look`, or there is no folder for it.
         ControlError: it has no title, or more parts than a file may hold.
         SinkWriteError: the file cannot be written.
     """
-    check_place(path)
     text = look_text(look)
     try:
         path.write_text(text, encoding="utf-8")

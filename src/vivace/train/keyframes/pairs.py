@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from vivace.errors import SourceNotFoundError
 from vivace.models.keyframes.motion import Motion, find, grey, search, still
 from vivace.train.clips import read_run
 from vivace.train.keyframes.edits import EDITS, Mask, Picture, blob, edited
@@ -47,12 +48,19 @@ class Pool:
     """Pictures to train on, in memory."""
 
     def __init__(self, material: Material, targets: Path | None, rng: np.random.Generator, photos: int = 700) -> None:
+        """Read the pictures; `targets` is a folder of `train looks`, whose looks are edits, too.
+
+        Raises:
+            SourceNotFoundError: there is no shard in `targets`.
+        """
+        self._shards = sorted(targets.glob("looks-*.safetensors")) if targets is not None else []
+        if targets is not None and not self._shards:
+            raise SourceNotFoundError(f"no baked targets in {targets}; make some with `vivace train looks bake`")
         chosen = rng.permutation(len(material.photos))[:photos]
         self.pictures = [_shrunk(read_photo(material.photos[int(i)], SIDE_PX)) for i in chosen]
         for path in material.clips:
             run = read_run(path, rng, frames=24, max_side_px=SIDE_PX)
             self.pictures += [_shrunk(run[0]), _shrunk(run[-1])]
-        self._shards = sorted(targets.glob("looks-*.safetensors")) if targets is not None else []
 
     @property
     def kinds(self) -> tuple[str, ...]:

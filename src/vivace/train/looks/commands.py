@@ -15,6 +15,7 @@ from rich.console import Console
 
 from vivace.errors import UsageError
 from vivace.models.mini2.looks import LOOK_KEYS
+from vivace.train.looks.classifier import SHIPPED as CLASSIFIER
 from vivace.train.looks.fit import SHIPPED, FitConfig, fit
 from vivace.train.looks.material import read_material
 from vivace.train.looks.neural import NeuralTeachers
@@ -29,6 +30,7 @@ app = App(
     help_epilogue="",
 )
 console = Console(stderr=True)
+
 FIRST_SHARDS = 8
 """Number of shards with which training begins; the others are baked beside it."""
 
@@ -220,16 +222,19 @@ def evaluate(
     ] = None,
     look: LookKeys = None,
 ) -> None:
-    """Compare the averaged weights with the teachers, look by look, and print the means: PSNR, flicker, sharpness."""
+    """Compare the averaged weights with the teachers, look by look (protocol 2), and print the means."""
     from rich.table import Table
 
+    from vivace.train.looks.classifier import Judge, load_classifier
     from vivace.train.looks.evaluate import COLUMNS, measure
+    from vivace.train.looks.features import load_features
     from vivace.train.looks.sheet import load_student
 
     torch.set_num_threads(1)
     chosen = _known(look or LOOK_KEYS[1:])
     student = load_student(checkpoint or out / "checkpoint.pt")
-    scores = measure(student, Painter(NeuralTeachers(teachers)), clips, looks=chosen)
+    judge = Judge(load_classifier(), load_features(teachers))
+    scores = measure(student, Painter(NeuralTeachers(teachers)), clips, judge, looks=chosen)
     table = Table("look", *COLUMNS.values())
     rows: list[list[float]] = []
     for key, score in scores.items():
@@ -238,6 +243,29 @@ def evaluate(
         table.add_row(key, *(f"{value:.2f}" for value in rows[-1]))
     table.add_row("all", *(f"{value:.2f}" for value in np.mean(rows, axis=0)))
     Console().print(table)
+
+
+@app.command
+def classifier(
+    *,
+    teachers: Teachers,
+    out: Out = Path("runs/mini2"),
+    to: Annotated[
+        Path, Parameter(help="The file to write; by default the one that `evaluate` judges with.")
+    ] = CLASSIFIER,
+) -> None:
+    """Train the classifier of all looks on a run's baked targets; `evaluate` judges held-out clips with it."""
+    from vivace.train.looks.classifier import fit_classifier, read_samples, save_classifier
+    from vivace.train.looks.features import load_features
+
+    torch.set_num_threads(1)
+    with console.status("describing pictures") as status:
+        samples = read_samples(
+            out / "targets", load_features(teachers), lambda done, all_: status.update(f"shard {done} of {all_}")
+        )
+    net = fit_classifier(*samples)
+    save_classifier(net, to, len(samples[1]))
+    console.print(f"{to}")
 
 
 @app.command
@@ -323,6 +351,7 @@ def fit_(
     *pictures: Path,
     steps: Annotated[int, Parameter(help="Steps of the fit; 120 take half a minute of one core.")] = 120,
     title: Annotated[str | None, Parameter(help="What people will see; the file's name if not given.")] = None,
+    replace: Annotated[bool, Parameter(help="Write over a file that is there.")] = False,
 ) -> None:
     """Fit a look to pictures of your own, by the shipped weights, and save it; `vivace run --look` paints with it.
 
@@ -338,7 +367,7 @@ def fit_(
 
     if steps < 1:
         raise UsageError("--steps is at least 1")
-    check_place(to)
+    check_place(to, replace=replace)
     found = read_pictures(pictures)
     torch.set_num_threads(1)
     fitted = fit_look(found, steps=steps)

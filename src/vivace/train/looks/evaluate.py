@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,9 @@ _PLACE = Place(0, 0, 0)
 """Place of the textures, which stay there: camera motion is not followed, so that both have them at the same px."""
 COLUMNS = {
     "psnr_db": "PSNR dB",
+    "nearest": "nearest",
     "recognised": "recognised",
+    "teacher_recognised": "teacher recognised",
     "flicker_source": "flicker / source",
     "unfiltered_source": "teacher's flicker / source",
     "flicker_unfiltered": "flicker / teacher",
@@ -40,8 +42,12 @@ class LookScore:
 
     psnr_db: list[float] = field(default_factory=list)
     """PSNR of the last frame to the teacher's."""
-    recognised: list[bool] = field(default_factory=list)
+    nearest: list[bool] = field(default_factory=list)
     """True if of all teachers' last frames the right one is the nearest."""
+    recognised: list[bool] = field(default_factory=list)
+    """True if the classifier of all looks takes the last frame for the look."""
+    teacher_recognised: list[bool] = field(default_factory=list)
+    """The same of the teacher's last frame."""
     teacher_change: list[float] = field(default_factory=list)
     """Mean change of the teacher's last pair, 0 to 255; flicker is ours over it, of sums."""
     unfiltered_change: list[float] = field(default_factory=list)
@@ -55,7 +61,9 @@ class LookScore:
         """Return means over the clips; flicker as ratios of sums, so that a still clip divides by nothing."""
         return {
             "psnr_db": float(np.mean(self.psnr_db)),
-            "recognised": float(np.mean(self.recognised)),
+            "nearest": float(np.mean(self.nearest)),
+            "recognised": float(np.mean(self.recognised or np.nan)),
+            "teacher_recognised": float(np.mean(self.teacher_recognised or np.nan)),
             "flicker_teacher": float(np.sum(self.change) / max(np.sum(self.teacher_change), 1e-6)),
             "flicker_unfiltered": float(np.sum(self.change) / max(np.sum(self.unfiltered_change), 1e-6)),
             "unfiltered_source": float(np.sum(self.unfiltered_change) / max(np.sum(self.source_change), 1e-6)),
@@ -68,6 +76,7 @@ def measure(
     student: Student,
     painter: Painter,
     clips: Path,
+    judge: Callable[[Tensor], list[str]] | None = None,
     *,
     side: int = 256,
     skip: int = 24,
@@ -76,7 +85,7 @@ def measure(
 ) -> dict[str, LookScore]:
     """Return the scores by look, of pictures of `side` px, a multiple of 256, `skip` frames into each clip.
 
-    The network takes `steps` steps a frame.
+    The network takes `steps` steps a frame. `judge` names the looks of pictures `[n 3 h w]` in [0, 1], see `Judge`.
 
     Raises:
         SourceError: no video in the folder, or none that is long enough.
@@ -98,7 +107,11 @@ def measure(
             theirs = painted[look]
             ours = to_rgb(stream(student, pictures, named_code(student, look), scale, steps=steps))[-FRAMES:]
             score.psnr_db.append(psnr(ours[-1], theirs[-1]))
-            score.recognised.append(nearest_teacher(ours[-1], last) == look)
+            score.nearest.append(nearest_teacher(ours[-1], last) == look)
+            if judge is not None:
+                found_ours, found_theirs = judge(to_tensor([ours[-1], theirs[-1]]))
+                score.recognised.append(found_ours == look)
+                score.teacher_recognised.append(found_theirs == look)
             score.change.append(change(ours))
             score.teacher_change.append(change(theirs))
             score.unfiltered_change.append(change(to_rgb(alone[look])[-FRAMES:]))
