@@ -24,8 +24,9 @@ from vivace.train.looks.features import Features
 from vivace.train.looks.losses import gram
 from vivace.train.looks.targets import FRAMES, read_jpeg, read_painted
 
-CLASSES = LOOK_KEYS
-"""Classes: all named looks, and the source."""
+CLASSES = LOOK_KEYS[1:]
+"""Classes: all named looks. A class for unpainted pictures would be everything that is painted less crisply than by a
+teacher."""
 SHIPPED = Path(__file__).with_name("classifier.safetensors")
 FORMAT = "vivace-looks-classifier-1"
 WIDTH = 192
@@ -72,7 +73,7 @@ def describe(features: Features, pictures: Tensor) -> Tensor:
 
 
 def read_samples(folder: Path, features: Features, report: Callable[[int, int], None]) -> tuple[Tensor, Tensor]:
-    """Return descriptions `[n numbers]` of baked pictures of named looks and of their sources, and their classes `[n]`.
+    """Return descriptions `[n numbers]` of baked pictures of named looks, and their classes `[n]`.
 
     Raises:
         SourceNotFoundError: there is no shard.
@@ -84,11 +85,10 @@ def read_samples(folder: Path, features: Features, report: Callable[[int, int], 
     for number, path in enumerate(paths):
         rng = np.random.default_rng(number)
         for item in read_painted(path):
-            named = {"source" if look == "" else look: jpeg for look, jpeg in item.items()}
-            known = [look for look in named if look in CLASSES and (look != "source" or rng.random() < 0.2)]
+            known = [look for look in item if look in CLASSES]
             if not known:
                 continue
-            whole = torch.stack([read_jpeg(named[look])[int(rng.integers(FRAMES))] for look in known]).float() / 255
+            whole = torch.stack([read_jpeg(item[look])[int(rng.integers(FRAMES))] for look in known]).float() / 255
             for view in (whole, *(part(whole, rng) for _ in range(VIEWS - 1))):
                 described.append(describe(features, view))
                 classes += [CLASSES.index(look) for look in known]
