@@ -12,11 +12,11 @@ from vivace.regions.pixels import Field
 
 _LEVELS = 32
 """Levels of a channel in the tables."""
-_ALIKE_HUE, _ALIKE_CHROMA = 16.0, 0.55
+_ALIKE_HUE, _ALIKE_CHROMA = 10.0, 0.55
 """Degrees of hue, and share of the chroma by lightness, in which a shadow may differ from a thing in the light."""
 _DARK = 10.0
 """Lightness below which chroma by lightness is noise."""
-_GROWS = 1.6
+_GROWS = 2.5
 """Most times that a thing may grow by its shadow."""
 _GROWTH = 16
 """Cells by which a thing may go on in the shadow."""
