@@ -36,7 +36,8 @@ from vivace.models.wan.lora import read_wan_lora
 from vivace.models.wan.model import WanModel
 from vivace.models.wan.network import WanConfig
 from vivace.models.wan.profile import WanProfile
-from vivace.models.wan.text import HashText, UmT5, WanPrompts, find_text, read_tokenizer
+from vivace.models.wan.text import HashText, WanPrompts
+from vivace.models.wan.umt5 import UmT5, find_text, read_tokenizer
 from vivace.models.wan.vae import FeatureCache, VaeConfig, WanVae
 from vivace.runtime.torch.device import open_device
 

@@ -15,7 +15,7 @@ from vivace.models.wan.lora import layer_names, open_lora, read_wan_lora
 from vivace.models.wan.network import WanNetwork
 from vivace.models.wan.profile import WanProfile
 from vivace.models.wan.taehv import Taehv
-from vivace.models.wan.text import find_text, read_tokenizer
+from vivace.models.wan.umt5 import find_text, read_tokenizer
 from vivace.models.wan.vae import WanVae
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import UMT5Config, UMT5EncoderModel
 
 from vivace.checkpoints.converted import kept_as_safetensors
 from vivace.checkpoints.files import Places, locate
@@ -35,13 +34,16 @@ from vivace.models.wan.network import WanConfig, WanNetwork
 from vivace.models.wan.profile import WanProfile, WanStyle
 from vivace.models.wan.stream_state import WanStream
 from vivace.models.wan.taehv import Taehv, TaehvConfig
-from vivace.models.wan.text import HashText, UmT5, WanPrompts, find_text, load_umt5
+from vivace.models.wan.text import HashText, TextEncoder, WanPrompts
 from vivace.models.wan.vae import VaeConfig, WanVae
 from vivace.runtime.torch.choose import choose_mode
 from vivace.runtime.torch.device import TorchDevice, open_device
 from vivace.runtime.torch.graphs import Mode
 from vivace.runtime.torch.packed import pack
 from vivace.runtime.torch.precision import DTYPES, choose_precision
+
+if TYPE_CHECKING:
+    from transformers import UMT5Config
 
 UMT5_XXL: Mapping[str, Any] = {
     "vocab_size": 256384, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64
@@ -65,7 +67,14 @@ class Widths:
         self.transformer = profile.widths(WanConfig, width, **channels)
         self.vae = profile.widths(VaeConfig, "vae")
         self.taehv = profile.widths(TaehvConfig, "taehv")
-        self.text = profile.widths(UMT5Config, "text", **UMT5_XXL)
+        self._profile = profile
+
+    @property
+    def text(self) -> UMT5Config:
+        """Widths of the text encoder."""
+        from transformers import UMT5Config
+
+        return self._profile.widths(UMT5Config, "text", **UMT5_XXL)
 
 
 def load(
@@ -201,7 +210,12 @@ class _Files:
         self._fill(vae, "autoencoder", lambda file: find_vae(file, vae))
         return FullCodec(vae, self.profile.pictures.pixel_range)
 
-    def text_encoder(self) -> UmT5:
+    def text_encoder(self) -> TextEncoder:
+        # transformers takes seconds and 220 MiB, which random weights go without.
+        from transformers import UMT5EncoderModel
+
+        from vivace.models.wan.umt5 import find_text, load_umt5
+
         with torch.device("meta"):
             expected = UMT5EncoderModel(self.widths.text)
         file = kept_as_safetensors(

@@ -110,20 +110,24 @@ class Taehv(nn.Module):
         """
         if pictures.shape[1] % FRAMES:
             raise ValueError(f"{pictures.shape[1]} frames are encoded at once, not a multiple of {FRAMES}")
-        return _run(self.encoder, pictures, past)
+        return _run(self.encoder, pictures, past, FRAMES)
 
     def decode(self, latents: Tensor, past: FeatureCache) -> Tensor:
         """Return four frames `[b 4t 3 8h 8w]` for each of the next latents `[b t c h w]` of a stream.
 
         Pictures are 0 to 1, and a little beyond where colours are strong.
         """
-        return _run(self.decoder, latents, past)
+        return _run(self.decoder, latents, past, 1)
 
 
-def _run(parts: nn.Sequential, x: Tensor, past: FeatureCache) -> Tensor:
-    for part in parts:
-        x = part(x, past) if isinstance(part, MemBlock | TemporalPool | TemporalGrow) else _each(part, x)
-    return x
+def _run(parts: nn.Sequential, frames: Tensor, past: FeatureCache, piece: int) -> Tensor:
+    """Return the output for `frames [b t c h w]`, a latent at a time: features of a whole chunk are much memory."""
+    pieces = []
+    for x in frames.split(piece, 1):
+        for part in parts:
+            x = part(x, past) if isinstance(part, MemBlock | TemporalPool | TemporalGrow) else _each(part, x)
+        pieces.append(x)
+    return torch.cat(pieces, 1)
 
 
 def _each(part: nn.Module, x: Tensor) -> Tensor:
