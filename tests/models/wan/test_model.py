@@ -20,6 +20,7 @@ from vivace.models.wan import model as module
 from vivace.models.wan.codec import CodecState
 from vivace.models.wan.model import WanModel
 from vivace.models.wan.program import FlowProgram
+from vivace.models.wan.ring import RollingMemory, RowsAttention
 from vivace.models.wan.stream_state import WanStream
 from vivace.runtime.torch.compiled import compiler_problem
 
@@ -300,6 +301,62 @@ def test_the_mask_cache_leaves_tokens_out_of_middle_steps(load: Load) -> None:
     off = run(model, pictures)
     on_off = run(model, pictures, [Told(options={"mask_cache": True})] + [Told()] * 3)
     assert np.array_equal(joined(off), joined(on_off))
+
+
+REGIONS = Told(options={"region_cache": True})
+
+
+@pytest.mark.parametrize("name", ["liveedit", "causal-forcing"])
+def test_the_region_cache_computes_what_changes(load: Load, name: str) -> None:
+    model = load(name)
+    still = np.random.default_rng(3).integers(0, 256, (1, SIZE[1], SIZE[0], 3), np.uint8)
+    pictures = [np.repeat(still, model.spec.frames_of_chunk(number), 0) for number in range(5)]
+    pictures[3] = pictures[3].copy()
+    pictures[3][-1, :32, :32] = 255 - pictures[3][-1, :32, :32]
+    state = model.open(SIZE, seed=1)
+    works, latents = [], []
+    for rgb in pictures:
+        works.append(model.step([state], [chunk_of(model, rgb, REGIONS)])[0].work)
+        latents.append(state.clean[-1][0, 0, :16].clone())
+    # A token is computed in every chunk by turns, and more of them where the picture changes and changes back.
+    assert works[0] is None
+    assert works[1:] == pytest.approx([0.05, 0.05, 0.45, 0.45], abs=0.1)
+    near, far = (slice(None), slice(0, 4), slice(0, 4)), (slice(None), slice(4, 8), slice(6, 10))
+    assert torch.equal(latents[3][far], latents[2][far])
+    assert not torch.isclose(latents[3][near], latents[2][near]).any()
+
+
+def test_the_region_cache_computes_all_where_all_changes_or_another_prompt_begins(load: Load) -> None:
+    model = load("liveedit")
+    pictures = clip(model, 4)
+    assert np.array_equal(joined(run(model, pictures)), joined(run(model, pictures, REGIONS)))
+    state = model.open(SIZE, seed=1)
+    still = [np.repeat(pictures[0][:1], model.spec.frames_of_chunk(number), 0) for number in range(4)]
+    prompts = [RED, RED, INK, INK]
+    told = [Told(prompt, options={"region_cache": True}) for prompt in prompts]
+    works = [model.step([state], [chunk_of(model, *each)])[0].work for each in zip(still, told, strict=True)]
+    assert [work is None for work in works] == [True, False, True, False]
+
+
+def test_tokens_that_are_computed_attend_to_what_the_others_were(load: Load) -> None:
+    """A call of some tokens gives what a call of all does where the others have the keys and values they had."""
+    model = load("liveedit")
+    network = model.components.network
+    state = model.open(SIZE, seed=1)
+    run_on(model, state, clip(model, 2))
+    [ring] = state.memories
+    assert isinstance(ring, RollingMemory)
+    x, times = torch.randn(1, 3, 32, 8, 10), torch.full((1, 3), 500.0)
+    text = network.encode_text(torch.randn(1, 4, network.cfg.text_dim))
+    whole = network(x, times, text, RowsAttention([ring.chunk(3)]))
+    tokens = torch.tensor([0, 3, 7, 19])
+    part = ring.part_of(3, tokens)
+    made = network(x, times, text, RowsAttention([ring.region(3, tokens)]), part=part)
+    mask = torch.zeros(4, 5, dtype=torch.bool)
+    mask.view(-1)[tokens] = True
+    latents = mask.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    assert torch.allclose(made[..., latents], whole[..., latents], atol=1e-5)
+    assert not made[..., ~latents].any()
 
 
 def test_pictures_of_another_size_are_refused(load: Load) -> None:

@@ -12,7 +12,7 @@ A step of a stream, from the outside in:
 | `program` | the transformer over a full ring, compiled or recorded |
 | `ring`, `anchor_memory` | attention over earlier frames: the KV ring, and StreamDiffusionV2's own |
 | `views`, `objective` | attention within a clip, as in training; the loss |
-| `mask_cache` | LiveEdit's token pruning |
+| `mask_cache`, `region_cache` | LiveEdit's token pruning, along steps; ours, along time |
 | `load`, `profile`, `checkpoint`, `lora`, `text`, `umt5`, `inspection` | files and their conventions |
 
 Recorded runs of the references' code hold all of it in the tests (`tests/models/wan/test_golden.py`).

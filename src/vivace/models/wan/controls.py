@@ -22,6 +22,10 @@ FADED = ControlSpec(
 FADE_CHUNKS = ControlSpec(
     name="fade_chunks", help="Chunks over which another prompt fades in.", default=4, low=1, high=64, whole=True
 )
+REGION_CACHE = ControlSpec(
+    name="region_cache", kind="switch", default=False,
+    help="Compute only the parts of the picture whose source changes; the others keep what was painted there.",
+)  # fmt: skip
 MASK_CACHE = ControlSpec(
     name="mask_cache", kind="switch", default=False,
     help="Leave tokens out of the middle steps where the last chunk was not edited, as LiveEdit published it.",

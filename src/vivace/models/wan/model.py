@@ -17,7 +17,7 @@ from vivace.models.lora_controls import lora_option
 from vivace.models.user_loras import LoraWeights
 from vivace.models.wan.codec import past_nbytes
 from vivace.models.wan.components import Checkpoint, Components
-from vivace.models.wan.controls import FADE_CHUNKS, FADED, MASK_CACHE, MASK_SHARE, SWITCH
+from vivace.models.wan.controls import FADE_CHUNKS, FADED, MASK_CACHE, MASK_SHARE, REGION_CACHE, SWITCH
 from vivace.models.wan.painter import Painter
 from vivace.models.wan.sampler import Sampler
 from vivace.models.wan.stream_state import (
@@ -120,8 +120,11 @@ class WanModel:
                 state.loras = self._loras.ask(chunk.options, state.loras)
             for state in states:
                 state.prompt.check_weights(self._loras.version)
-            pictures = self._painter.paint(states, chunks)
-            return [StepResult(_shown(each, state.size)) for each, state in zip(pictures, states, strict=True)]
+            painted = self._painter.paint(states, chunks)
+            return [
+                StepResult(_shown(pictures, state.size), work=work)
+                for (pictures, work), state in zip(painted, states, strict=True)
+            ]
 
     @contextmanager
     def _on_device(self, size: tuple[int, int]) -> Iterator[None]:
@@ -157,9 +160,10 @@ def _describe(checkpoint: Checkpoint, loras: Mapping[str, float]) -> ModelSpec:
 
 
 def _options(checkpoint: Checkpoint) -> tuple[ControlSpec, ...]:
-    switch = FADED if checkpoint.sampling.context is None else SWITCH
+    if checkpoint.sampling.context is None:
+        return FADED, FADE_CHUNKS
     masks = (MASK_CACHE, MASK_SHARE) if checkpoint.source == "channels" else ()
-    return (switch, FADE_CHUNKS, *masks)
+    return (SWITCH, FADE_CHUNKS, REGION_CACHE, *masks)
 
 
 def _shown(pictures: Tensor | None, size: tuple[int, int]) -> np.ndarray:

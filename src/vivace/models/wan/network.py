@@ -140,7 +140,13 @@ class WanNetwork(nn.Module):
         return [TextKeys(*attention.keys_and_values(text), padding) for attention in attentions]
 
     def forward(
-        self, x: Tensor, timestep: Tensor, text: TextCache, attention: Attention, pruning: Pruning | None = None
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        text: TextCache,
+        attention: Attention,
+        pruning: Pruning | None = None,
+        part: Tensor | None = None,
     ) -> Tensor:
         """Return the flow `[b f c h w]`.
 
@@ -150,13 +156,19 @@ class WanNetwork(nn.Module):
             text: keys and values from `encode_text`, of b rows or one.
             attention: self-attention of every layer.
             pruning: of tokens; None computes all.
+            part: rising indices of the tokens that are computed at all, as many in every frame; None is all of them.
+                The flow of the others is 0.
         """
-        tokens, times = self.embed(x, timestep)
+        whole, times = self.embed(x, timestep)
+        tokens = whole if part is None else whole[:, part]
         modulation = self.time_projection(times).unflatten(-1, (6, -1))
         for block, cached in zip(self.blocks, text, strict=True):
             given = (tokens, modulation, cached, attention, pruning)
             tokens = checkpoint(block, *given, use_reentrant=False) if self.recompute else block(*given)
-        return self.unpatch(self.head(tokens, times), x.shape[-2:])
+        flow: Tensor = self.head(tokens, times)
+        if part is not None:
+            flow = flow.new_zeros(*whole.shape[:2], flow.shape[-1]).index_copy_(1, part, flow)
+        return self.unpatch(flow, x.shape[-2:])
 
     def embed(self, x: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
         """Return tokens `[b n dim]` and time embeddings of frames `[b f dim]`."""

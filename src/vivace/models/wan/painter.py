@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,13 +49,47 @@ class Job:
     text: TextCache
     options: Mapping[str, Any]
     strength: float
+    region: Tensor | None = None
+    """Indices of the tokens of a latent frame that are computed, where the region cache leaves some out."""
     clean: Tensor | None = None
     """Denoised latents `[1 f c h w]`; None while a stream batch fills up."""
 
     @property
     def prunes(self) -> bool:
-        """True where the mask cache is on."""
-        return bool(self.options.get("mask_cache"))
+        """True where the mask cache is on, and the region cache is not."""
+        return bool(self.options.get("mask_cache")) and not self.options.get("region_cache")
+
+    @property
+    def ring(self) -> RollingMemory:
+        """Memory of a stream whose steps are taken in turn."""
+        [memory] = self.state.memories
+        assert isinstance(memory, RollingMemory)
+        return memory
+
+    @property
+    def stays(self) -> Tensor:
+        """True for each token of a latent frame that the region cache leaves out, `[n]` bool."""
+        stays = torch.ones(self.ring.rotary.grid.tokens, dtype=torch.bool, device=self.source.device)
+        stays[self.region] = False
+        return stays
+
+    @property
+    def work(self) -> float | None:
+        """Share of the tokens that is computed; None where none is left out."""
+        return None if self.region is None else len(self.region) / self.ring.rotary.grid.tokens
+
+    def carry(self, frames: int) -> Tensor:
+        """Give tokens that stay their keys and values; return the indices of the others in a chunk of `frames`."""
+        assert self.region is not None
+        self.ring.carry(frames, self.stays.nonzero()[:, 0])
+        return self.ring.part_of(frames, self.region)
+
+    def keep(self, clean: Tensor) -> Tensor:
+        """Return denoised latents `[1 f c h w]` with those of the last latent frame where tokens stay."""
+        grid, last = self.ring.rotary.grid, self.state.clean[-1][:, :, : clean.shape[2]]
+        height, width = clean.shape[-2] // grid.height, clean.shape[-1] // grid.width
+        stays = self.stays.view(grid.height, grid.width)
+        return torch.where(stays.repeat_interleave(height, 0).repeat_interleave(width, 1), last, clean)
 
 
 class Painter:
@@ -71,8 +106,10 @@ class Painter:
         self._steps = sampler.schedule.steps(self._sampling.steps, warped=self._sampling.warped)
         self._sigmas = [float(sampler.schedule.sigma(step)) for step in self._steps]
 
-    def paint(self, states: Sequence[WanStream], chunks: Sequence[Chunk]) -> list[Tensor | None]:
-        """Return the frames `uint8 [n h w 3]` of each stream; None while its stream batch fills up.
+    def paint(self, states: Sequence[WanStream], chunks: Sequence[Chunk]) -> list[tuple[Tensor | None, float | None]]:
+        """Return the frames `uint8 [n h w 3]` of each stream, and the share of its tokens that was computed.
+
+        There are no frames while a stream batch fills up, and no share where nothing is left out.
 
         Raises:
             StepError: the network gave numbers that are not finite.
@@ -83,12 +120,12 @@ class Painter:
             if job.state.batch is not None:
                 self._advance_rows(job, job.state.batch)
                 continue
-            alone = job.prunes or job.state.program is not None
+            alone = job.prunes or job.region is not None or job.state.program is not None
             alike = (tuple(job.source.shape), tuple(self._timesteps(job)), id(job) if alone else None)
             batches.setdefault(alike, []).append(job)
         for batch in batches.values():
             self._denoise(batch)
-        return [self._decode(job) for job in jobs]
+        return [(self._decode(job), job.work) for job in jobs]
 
     def _begin(self, state: WanStream, chunk: Chunk) -> Job:
         options = {**self._defaults, **chunk.options}
@@ -97,7 +134,13 @@ class Painter:
             source = self._components.autoencoder.encode(pictures, state.codec)
         if not self._checkpoint.normalised_in:
             source = denormalise(source)
-        return Job(state, source, pictures, self._text(state, chunk.embeds, options), options, chunk.strength)
+        job = Job(state, source, pictures, self._text(state, chunk.embeds, options), options, chunk.strength)
+        if options.get("region_cache"):
+            asked = state.prompt.computed, tuple(self._timesteps(job))
+            job.region = state.region_cache.choose(chunk.rgb, asked)
+        else:
+            state.region_cache.forget()
+        return job
 
     def _decode(self, job: Job) -> Tensor | None:
         if job.clean is None:
@@ -146,9 +189,12 @@ class Painter:
     def _denoise(self, jobs: Sequence[Job]) -> None:
         """Denoise chunks of several streams that have the same shape and timesteps, and write them to their rings."""
         sampler, sampling, program = self._sampler, self._sampling, jobs[0].state.program
-        if program is not None:
-            sampler = Sampler(program, sampler.schedule)
         steps, frames = self._timesteps(jobs[0]), jobs[0].source.shape[1]
+        if jobs[0].region is not None:
+            part = jobs[0].carry(frames)
+            sampler = Sampler(partial(self._components.network, part=part), sampler.schedule)
+        elif program is not None:
+            sampler = Sampler(program, sampler.schedule)
         source = torch.cat([job.source for job in jobs])
         beside = source if self._on_channels else None
         text = join_texts([job.text for job in jobs])
@@ -160,6 +206,8 @@ class Painter:
         noisy = noise if self._on_channels else sampler.schedule.noised(source, noise, steps[0])
         with self._timer("denoise"):
             clean = sampler.denoise(noisy, steps, text, lambda step: self._attend(jobs, step), draw, beside)
+        if jobs[0].region is not None:
+            clean = jobs[0].keep(clean)
         if sampling.context is not None:
             with self._timer("context"):
                 sampler.flow(clean, sampling.context, text, _rings(jobs, frames), source=beside)
@@ -186,11 +234,9 @@ class Painter:
         frames, cache = jobs[0].source.shape[1], jobs[0].state.mask_cache
         if not jobs[0].prunes:
             return _rings(jobs, frames), None
-        [memory] = jobs[0].state.memories
         if cache.kept is None or step not in PRUNED_STEPS:
             return _rings(jobs, frames), cache.full_step()
-        assert isinstance(memory, RollingMemory)
-        return RowsAttention([memory.part(frames, cache.kept)]), cache.pruned_step()
+        return RowsAttention([jobs[0].ring.part(frames, cache.kept)]), cache.pruned_step()
 
     # -- steps as rows of a stream batch -------------------------------------------------------------------------------
 
@@ -221,4 +267,6 @@ class Painter:
 
 def _rings(jobs: Sequence[Job], frames: int) -> RowsAttention:
     """Return attention of the next `frames` latent frames of each stream over its own ring."""
+    if (region := jobs[0].region) is not None:
+        return RowsAttention([jobs[0].ring.region(frames, region)])
     return RowsAttention([memory.chunk(frames) for job in jobs for memory in job.state.memories])

@@ -19,6 +19,8 @@ class PromptState:
         """Features of the prompt `[t d]`; None before the first chunk."""
         self.text: TextCache | None = None
         """Keys and values for cross-attention; None where they have to be computed."""
+        self.computed = 0
+        """Times that they were computed."""
         self._features = torch.empty(0)
         self._fade_from: Tensor | None = None
         self._faded = self._fade_chunks = 0
@@ -50,6 +52,7 @@ class PromptState:
             self._faded, self.text = self._faded + 1, None
         if self.text is None:
             self.text = network.encode_text(self._now()[None])
+            self.computed += 1
         if self._faded == self._fade_chunks:
             self._fade_from = None
         return self.text

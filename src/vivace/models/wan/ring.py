@@ -108,6 +108,28 @@ class PartCall:
         return attend(self.query(q)[None], keys[None], values[None])[0]
 
 
+@dataclass(frozen=True, slots=True)
+class RegionCall:
+    """One row in a call of some tokens, the same in each frame, which are written among those that their slots hold."""
+
+    buffers: KvBuffers
+    slots: tuple[int, ...]
+    """Slot of each new frame."""
+    tokens: Tensor
+    """Rising indices of the tokens of a frame that are in the call."""
+    filled: int
+    query: Rotation
+    keys: Rotation
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Write, then attend to all that the slots hold; all are `[h n d]`."""
+        ring = self.buffers.layers[layer]
+        for slot, frame in zip(self.slots, torch.stack([k, v]).chunk(len(self.slots), 2), strict=True):
+            ring[:, :, slot, self.tokens] = frame
+        keys, values = self.buffers.read(layer, self.filled)
+        return attend(self.query(q)[None], self.keys(keys)[None], values[None])[0]
+
+
 class Row(Protocol):
     """One row in one call."""
 
@@ -187,6 +209,27 @@ class RollingMemory:
         past = self._tokens([slot for slot in range(filled) if slot not in slots])
         query = self.rotary.at([places[slot] for slot in slots])[tokens]
         return PartCall(self.buffers, past, filled, query, self.rotary.at(places[:filled])[past])
+
+    def carry(self, frames: int, tokens: Tensor) -> None:
+        """Give the next frames the keys and values that some tokens, by their indices, have in the last frame."""
+        last = self.ring.slot(self.count - 1)
+        slots = {self.ring.slot(number) for number in range(self.count, self.count + frames)} - {last}
+        for layer in self.buffers.layers:
+            for slot in slots:
+                layer[:, :, slot, tokens] = layer[:, :, last, tokens]
+
+    def region(self, frames: int, tokens: Tensor) -> RegionCall:
+        """Return a call of some tokens of the next frames; the others have what `carry` gave them."""
+        count = self.count + frames
+        filled = min(count, self.ring.slots)
+        slots = [self.ring.slot(number) for number in range(self.count, count)]
+        places = self._places(count)
+        query = self.rotary.at([places[slot] for slot in slots])[self.part_of(frames, tokens)]
+        return RegionCall(self.buffers, tuple(slots), tokens, filled, query, self.rotary.at(places[:filled]))
+
+    def part_of(self, frames: int, tokens: Tensor) -> Tensor:
+        """Return the indices in a chunk of `frames` of some tokens of each."""
+        return (torch.arange(frames)[:, None] * self.rotary.grid.tokens + tokens).flatten()
 
     def recache(self, frames: int, *, keep_anchors: bool) -> RowCall:
         """Return a call that writes the last frames anew, for another prompt; all of them attend to each other.

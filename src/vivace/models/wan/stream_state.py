@@ -17,6 +17,7 @@ from vivace.models.wan.motion import MotionScale
 from vivace.models.wan.noise import draw_noise
 from vivace.models.wan.program import FlowProgram, program_nbytes
 from vivace.models.wan.prompt_state import PromptState
+from vivace.models.wan.region_cache import RegionCache
 from vivace.models.wan.ring import KvBuffers, RollingMemory, ring_nbytes
 from vivace.models.wan.rope import Rotary
 from vivace.models.wan.sampler import Sampler
@@ -38,6 +39,7 @@ class WanStream:
     memories: list[RollingMemory] | list[AnchorMemory]
     """One, or one for every row of a stream batch."""
     mask_cache: MaskCache
+    region_cache: RegionCache
     motion: MotionScale
     batch: StreamBatch | None
     program: FlowProgram | None
@@ -58,6 +60,7 @@ class WanStream:
         self.chunk = 0
         self.motion.forget()
         self.mask_cache.forget()
+        self.region_cache.forget()
         if self.batch is not None:
             self.batch.forget()
         else:
@@ -108,7 +111,7 @@ def open_stream(
         if mode != "eager":
             program = FlowProgram(network, buffers[0], (sampling.chunk, height, width), device, mode)
             program.prepare()
-    return WanStream(size, seed, memories, MaskCache(), motion, batch, program)
+    return WanStream(size, seed, memories, MaskCache(), RegionCache(size), motion, batch, program)
 
 
 def stream_nbytes(components: Components, size: tuple[int, int], past_nbytes: float, mode: Mode = "eager") -> int:
@@ -125,7 +128,8 @@ def stream_nbytes(components: Components, size: tuple[int, int], past_nbytes: fl
     masked = pruned if checkpoint.source == "channels" else 0
     frames = 3 * FRAMES * (sampling.chunk + 1) * size[0] * size[1]
     program = 0 if mode == "eager" else text + program_nbytes(cfg, sampling.window * grid.tokens)
-    return program + ring + text + clean + masked + frames + int(past_nbytes * size[0] * size[1])
+    past = RegionCache.nbytes_of(size) + int(past_nbytes * size[0] * size[1])
+    return program + ring + text + clean + masked + frames + past
 
 
 def first_latents(checkpoint: Checkpoint) -> int:
