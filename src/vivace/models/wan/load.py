@@ -201,7 +201,7 @@ class _Files:
         return network
 
     def tiny_autoencoder(self) -> TinyCodec:
-        taehv = empty(Taehv, self.widths.taehv, self.device, self.dtype)
+        taehv = empty(Taehv, self.widths.taehv, self.device, self.dtype, torch.channels_last)
         self._fill(taehv, "tiny_autoencoder", lambda file: find_named(file, taehv, TAEHV))
         return TinyCodec(taehv, self.profile.pictures.pixel_range)
 
@@ -248,7 +248,9 @@ def _random_components(
     network = randomise(empty(WanNetwork, cfg, device, dtype), options.seed)
     autoencoder: Autoencoder
     if options.controls["autoencoder"] == "tiny":
-        autoencoder = TinyCodec(randomise(empty(Taehv, widths.taehv, device, dtype), options.seed), pixel_range)
+        autoencoder = TinyCodec(
+            randomise(empty(Taehv, widths.taehv, device, dtype, torch.channels_last), options.seed), pixel_range
+        )
     else:
         autoencoder = FullCodec(randomise(empty(WanVae, widths.vae, device, dtype), options.seed), pixel_range)
     return Components(network, autoencoder, WanPrompts(HashText(cfg.text_dim, cfg.text_len)), checkpoint)

@@ -34,7 +34,11 @@ class MemBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Sequential(
-            _conv(2 * channels, channels), nn.ReLU(), _conv(channels, channels), nn.ReLU(), _conv(channels, channels)
+            _conv(2 * channels, channels),
+            nn.ReLU(inplace=True),
+            _conv(channels, channels),
+            nn.ReLU(inplace=True),
+            _conv(channels, channels),
         )
 
     def forward(self, x: Tensor, past: FeatureCache) -> Tensor:
@@ -43,7 +47,7 @@ class MemBlock(nn.Module):
         before = x.new_zeros(x[:, :1].shape) if before is None else before
         past.frames[id(self)] = x[:, -1:].clone()
         earlier = torch.cat([before, x[:, :-1]], 1)
-        return F.relu(_each(self.conv, torch.cat([x, earlier], 2)) + x)
+        return F.relu_(_each(self.conv, torch.cat([x, earlier], 2)) + x)
 
 
 class TemporalPool(nn.Module):
@@ -86,7 +90,7 @@ class Taehv(nn.Module):
     def __init__(self, cfg: TaehvConfig) -> None:
         super().__init__()
         c = cfg.encoder
-        levels: list[nn.Module] = [_conv(3, c), nn.ReLU()]
+        levels: list[nn.Module] = [_conv(3, c), nn.ReLU(inplace=True)]
         for frames in (2, 2, 1):
             levels += [
                 TemporalPool(c, frames),
@@ -96,11 +100,11 @@ class Taehv(nn.Module):
                 MemBlock(c),
             ]
         self.encoder = nn.Sequential(*levels, _conv(c, cfg.latent_channels))
-        levels = [Clamp(), _conv(cfg.latent_channels, cfg.decoder[0]), nn.ReLU()]
+        levels = [Clamp(), _conv(cfg.latent_channels, cfg.decoder[0]), nn.ReLU(inplace=True)]
         for c, following, frames in zip(cfg.decoder, cfg.decoder[1:], (1, 2, 2), strict=False):
             levels += [MemBlock(c), MemBlock(c), MemBlock(c), nn.Upsample(scale_factor=2.0)]
             levels += [TemporalGrow(c, frames), nn.Conv2d(c, following, 3, 1, 1, bias=False)]
-        self.decoder = nn.Sequential(*levels, nn.ReLU(), _conv(cfg.decoder[-1], 3))
+        self.decoder = nn.Sequential(*levels, nn.ReLU(inplace=True), _conv(cfg.decoder[-1], 3))
 
     def encode(self, pictures: Tensor, past: FeatureCache) -> Tensor:
         """Return latents `[b t/4 c h/8 w/8]` of the next frames `[b t 3 h w]` of a stream, a multiple of four.
