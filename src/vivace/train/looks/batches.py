@@ -99,7 +99,7 @@ class BatchSource:
             ends = np.concatenate([[0], file.get_tensor("ends").ravel()])
             codes, scales = file.get_tensor("codes"), file.get_tensor("scales")
             jpeg, textures = file.get_slice("jpeg"), file.get_slice("textures")
-            for item in rng.choice(len(looks), count, replace=usable < count, p=total / total.sum()):
+            for item in rng.choice(len(looks), count, replace=bool(usable < count), p=total / total.sum()):
                 top, left = (int(v) * STEP_PX for v in rng.integers(0, (SIDE_PX - crop) // STEP_PX + 1, 2))
 
                 def picture(number: int) -> Tensor:
