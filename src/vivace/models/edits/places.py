@@ -69,7 +69,7 @@ def needed(inside: Set[str], present: Set[str]) -> frozenset[str]:
         present: the places anywhere that count, inside or not.
     """
     told_apart = {name for name, below in LIES_ON.items() if (name in inside) != (below in inside)}
-    return frozenset().union(told_apart, *(WORN.get(name, {name}) for name in present))
+    return frozenset[str]().union(told_apart, *(WORN.get(name, {name}) for name in present))
 
 
 def coverage(
