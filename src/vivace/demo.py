@@ -163,7 +163,7 @@ def _credentials(settings: Settings, source: Source, marks: PictureMarks) -> Cre
     if "credentials" not in settings.marks:
         return None
     weights = weights_of(describe(settings.model), LoadOptions())
-    work = Work(source.info.name, SourceType.SCENE, settings.model, weights, marks.told)
+    work = Work(source.info.name, SourceType.SCENE, settings.model, weights, marks=marks.told)
     return Credentials(open_key(), work, "VIVACE_MARKS=none")
 
 

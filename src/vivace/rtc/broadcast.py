@@ -53,13 +53,14 @@ class Picture(Protocol):
         """Number of the last control update it was made with."""
 
 
-P = TypeVar("P", bound=Picture, covariant=True)
+P = TypeVar("P", bound=Picture)
+P_co = TypeVar("P_co", bound=Picture, covariant=True)
 
 
-class Pictures(Protocol[P]):
+class Pictures(Protocol[P_co]):
     """Stream of pictures: always the newest, however long the last one took."""
 
-    def __aiter__(self) -> AsyncIterator[P]:
+    def __aiter__(self) -> AsyncIterator[P_co]:
         """Yield pictures until there are no more."""
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from vivace.models.keyframes import graph
 from vivace.models.keyframes.config import INPUT_CHANNELS
-from vivace.models.keyframes.load import FOLLOW, FORMAT, REMEMBER
+from vivace.models.keyframes.load import FOLLOW, FORMAT, REMEMBER, REMEMBERED
 from vivace.models.keyframes.network import KeyframeNet
 from vivace.models.mini2.config import PICTURE_CHANNELS
 from vivace.train.export import convert, write_graph
@@ -48,7 +48,7 @@ def export(net: KeyframeNet, folder: Path, card: Mapping[str, str]) -> dict[str,
             graph.RememberGraph(net),
             graph.remember_example(_SIZE),
             [[1, -1, -1, 2 * PICTURE_CHANNELS]],
-            graph.REMEMBERED,
+            REMEMBERED,
         ),
         (
             FOLLOW,
