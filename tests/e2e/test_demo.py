@@ -16,11 +16,14 @@ from vivace.demo import PROMPTS, Programme, SceneReel, report, run_demo
 from vivace.media.open import open_source
 from vivace.models.keyframes.model import KeyframeModel
 from vivace.models.mini.state import MiniState
+from vivace.trust.verify import verify
 
 pytestmark = pytest.mark.e2e
 
 
-def test_the_demo_leaves_a_video_a_sheet_and_a_table(tmp_path: Path) -> None:
+def test_the_demo_leaves_a_video_a_sheet_and_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VIVACE_MARKS")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     programme = Programme(
         prompts=("oil painting", "pencil drawing"), scenes=("boat", "city"), prompt_s=0.5, size=(96, 64), fps=10
     )
@@ -38,6 +41,9 @@ def test_the_demo_leaves_a_video_a_sheet_and_a_table(tmp_path: Path) -> None:
     shown = out.getvalue()
     for word in ("fps", "latency p95", "dropped", "run camera", "demo.mp4"):
         assert word in shown
+    credentials = verify(str(tmp_path / "demo.mp4")).credentials
+    assert credentials is not None
+    assert {"vivace.watermark", "vivace.label"} <= credentials.actions[-1].parameters.keys()
 
 
 def test_the_reel_is_one_stream_of_the_promised_length() -> None:
