@@ -282,6 +282,10 @@ class Stats(Table):
     drops: dict[str, int]
     """Dropped frames by reason, since the beginning."""
     effort: float | None
+    kept: float | None = None
+    """Share of the picture that the model's region cache kept, 0 to 1, since the beginning; None without one."""
+    audit_db: float | None = None
+    """PSNR of the picture with the region cache against one without, dB, median; None without audits."""
     size: tuple[int, int] | None = None
     """Output `(width, height)`, px; it may vary if the controls name no size."""
     prompt_to_pixel_ms: float | None

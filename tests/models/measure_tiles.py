@@ -25,6 +25,9 @@ def measure(model: Mini2Model, clip: str, size: tuple[int, int], look: str, fram
     code = model.encode_prompt(look).embeds
     off, on = model.open(size), model.open(size)
     model.prepare_efforts(on)
+    cache = on.levels[0].cache
+    assert cache is not None
+    cache.prepare(wait=True)  # as a stream of some minutes has it
     times_s: list[tuple[float, float]] = []
     works: list[float] = []
     errors: list[float] = []
@@ -33,7 +36,7 @@ def measure(model: Mini2Model, clip: str, size: tuple[int, int], look: str, fram
         for frame in itertools.islice(source, frames):
             rgb = np.asarray(Image.fromarray(frame.rgb).resize(size))[None]
             began_s = time.perf_counter()
-            [without] = model.step([off], [Chunk(rgb, code, options={REGION_CACHE.name: False})])
+            [without] = model.step([off], [Chunk(rgb, code, options={REGION_CACHE.name: "off"})])
             between_s = time.perf_counter()
             [painted] = model.step([on], [Chunk(rgb, code)])
             times_s.append((between_s - began_s, time.perf_counter() - between_s))

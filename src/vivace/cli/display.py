@@ -67,8 +67,10 @@ def status_line(stats: Stats) -> Text:
         *([] if stats.latency_floor_ms is None else [f"floor {stats.latency_floor_ms:.0f} ms"]),
         f"{stats.dropped} dropped",
     ]
-    if stats.work_share is not None:
-        parts.append(f"effort {stats.work_share:.0%}")
+    if stats.effort is not None:
+        parts.append(f"effort {stats.effort:.0%}")
+    if stats.region_cache is not None:
+        parts.append(f"kept {stats.region_cache.kept_share:.0%}")
     parts.append(shorten(stats.prompt) if stats.prompt else "no prompt")
     return Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")
 

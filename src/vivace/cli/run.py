@@ -72,7 +72,9 @@ class _Run:
         self._loading, self._typed = options.loading.load_options(
             self._model_name, steps=options.steps if self._steps_built_in else None
         )
-        self._typed |= {name: given for name in _PICTURES if (given := getattr(options, name)) is not None}
+        self._typed |= {
+            name: given for name in (*_PICTURES, "region_cache") if (given := getattr(options, name)) is not None
+        }
         self._key = options.marking.signing_key(settings)
         self._moderation = options.moderation.moderation(settings)
         self._prompt = options.prompt if options.look is None else saved_look(options.look)

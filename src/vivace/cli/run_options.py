@@ -56,6 +56,9 @@ class RunOptions:
     with their sources, NAME.png and NAME.source.png, of which the most similar leads."""
     keyframe_source: Annotated[str | None, Parameter(group=PICTURE)] = None
     """The same frame before its edit; the first one that is painted, if not given."""
+    region_cache: Annotated[Literal["on", "off", "audit"] | None, Parameter(group=PICTURE)] = None
+    """Paint only what changes of the picture, with a model that can; `audit` compares with painting all of it now and
+    then, see `--stats`."""
     model: Annotated[str | None, Parameter(group=PICTURE)] = None
     """A name from `vivace models list`; the embedded `mini` if not given."""
     size: Annotated[str | None, Parameter(group=PICTURE)] = None

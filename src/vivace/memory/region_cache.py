@@ -1,12 +1,13 @@
 """Choice of the tiles of a frame that are computed, where a stream remembers the rest: no model and no tensors.
 
-A tile is computed when its source has changed since it last was, more than its camera's noise does; for some frames
-after, since what is painted settles only then; and by turns, so that none grows old. Where so much changes that the
+A tile is computed when its source has changed since it last was, more than its camera's noise does; and by turns, so
+that none grows old. Where so much changes that the
 whole frame costs no more, nothing is remembered until the picture is quiet again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,26 +21,31 @@ CELL_PX = 4
 """Side of the squares whose mean difference is looked at, px."""
 LEAST_CHANGE = 7.0
 """Mean difference of a cell in any colour, levels, that counts as a change in a picture without noise."""
+LEAST_DRIFT = 3.0
+"""Difference of a tile's mean in any colour, levels, that counts as a change: light that creeps shows at its edges."""
 NOISE_FACTOR = 2.0
 """Differences of cells that noise explains, in deviations of its px: twice what is expected of two frames."""
 MOST_NOISE = 10.0
 """Largest deviation that is taken for a camera's noise, levels: snow and fine structure that moves are content."""
 NOISE_FRAMES = 16
 """Frames from one measurement of the noise to the next."""
-SETTLING_FRAMES = 1
-"""Frames for which a tile is computed after its last change."""
 LINGERING = 0.7
-"""Share of the threshold that counts as a change in a tile that is settling, so that motion has an end."""
+"""Share of the threshold that counts as a change in a tile that has just changed, so that motion has an end."""
+FIRST_WAIT = 12
+"""Quiet frames in a row after which tiles are remembered for the first time: a runtime gets ready meanwhile."""
 QUIET_FRAMES = 3
-"""Quiet frames in a row after which tiles are remembered; each time that did not pay, twice as many."""
+"""Quiet frames in a row after which they are remembered again; each time that did not pay, twice as many."""
 LONGEST_WAIT = 96
 """Most quiet frames that are waited for."""
-WORTHWHILE = 4
-"""Frames with remembered tiles, as a multiple of those waited for, that pay for computing all tiles once."""
-MOST_SHARE = 3 / 8
-"""Share of a frame's tiles beyond which the whole frame is cheaper: rows of tiles cost more than a picture's."""
-NUMBER_STEP = 8
-"""Divisor of the number of tiles of a frame."""
+WORTHWHILE = 6
+"""Frames with remembered tiles that pay for computing all tiles once."""
+CALM = 3 / 4
+"""Share of the most tiles that are computed at once below which a frame's changes are few enough to begin."""
+SHARES: tuple[float, ...] = tuple(sixteenths / 16 for sixteenths in (0.5, *range(1, 11)))
+"""Shares of a frame's tiles that are computed at once, few, since a runtime gets ready for each. Beyond the last one
+the whole frame is cheaper: rows of tiles cost more than a picture's."""
+NUMBER_STEP = 4
+"""Divisor of the numbers of tiles that are computed at once."""
 LONGEST_AGE = 64
 """Frames after which every tile is computed again, changed or not; some at every frame, never all at once."""
 
@@ -53,6 +59,9 @@ class ChangeDetector:
         self.shape = -(-size[1] // tile_px), -(-size[0] // tile_px)
         """Tiles `(down, right)`."""
         self._seen = np.zeros((size[1], size[0], 3), np.uint8)
+        self._seen_means = np.zeros((*self.shape, 3), np.int16)
+        self._means = self._seen_means.copy()
+        """Mean of each tile of the newest picture."""
         self._noise = 0.0
         self._frames = 0
 
@@ -73,6 +82,7 @@ class ChangeDetector:
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
         """Take what `save` returned."""
         self._seen[...] = saved["seen"]
+        self._seen_means[...] = self._means_of(Image.fromarray(self._seen))
         self._noise, self._frames = float(saved["noise"][0]), int(saved["noise"][1])
 
     def changes(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -80,20 +90,28 @@ class ChangeDetector:
         if self._frames % NOISE_FRAMES == 0:
             self._noise = min(noise_of(rgb), MOST_NOISE)
         self._frames += 1
-        difference = ImageChops.difference(Image.fromarray(rgb), Image.fromarray(self._seen)).reduce(CELL_PX)
+        picture = Image.fromarray(rgb)
+        self._means = self._means_of(picture)
+        drift = np.abs(self._means - self._seen_means).max(-1)
+        difference = ImageChops.difference(picture, Image.fromarray(self._seen)).reduce(CELL_PX)
         cells = np.asarray(difference, np.uint8).max(-1)
         side = self._tile_px // CELL_PX
         down, right = self.shape
         grid = np.zeros((down * side, right * side), np.uint8)
         grid[: cells.shape[0], : cells.shape[1]] = cells
         largest = grid.reshape(down, side, right, side).max((1, 3))
-        return np.asarray(largest / (LEAST_CHANGE + NOISE_FACTOR * self._noise), np.float32)
+        threshold = LEAST_CHANGE + NOISE_FACTOR * self._noise
+        return np.asarray(np.maximum(largest / threshold, drift / LEAST_DRIFT), np.float32)
+
+    def _means_of(self, picture: Image.Image) -> NDArray[np.int16]:
+        return np.asarray(picture.reduce(self._tile_px), np.int16)
 
     def computed(self, rgb: NDArray[np.uint8], tiles: NDArray[np.intp] | None = None) -> None:
-        """Note that tiles, or all of them, were computed from a picture."""
+        """Note that tiles, or all of them, were computed from the picture that `changes` was last given."""
         if tiles is None:
-            self._seen[...] = rgb
+            self._seen[...], self._seen_means[...] = rgb, self._means
             return
+        self._seen_means.reshape(-1, 3)[tiles] = self._means.reshape(-1, 3)[tiles]
         px = self._tile_px
         for row, column in zip(*divmod(tiles, self.shape[1]), strict=True):
             here = slice(row * px, row * px + px), slice(column * px, column * px + px)
@@ -124,15 +142,19 @@ class TilePlan:
         self.count = count
         self.remembering = False
         """True if all tiles are remembered."""
-        self._most = int(count * MOST_SHARE)
+        steps = sorted({math.ceil(share * count / NUMBER_STEP) for share in SHARES})
+        self.numbers: tuple[int, ...] = tuple(NUMBER_STEP * step for step in steps if NUMBER_STEP * step < count) or (
+            count,
+        )
+        """Numbers of tiles that may be asked for, rising, besides all of them."""
         self._ages = np.zeros(count, np.int32)
         """Frames since each tile was computed."""
-        self._settling = np.zeros(count, np.int32)
-        """Frames for which each tile is still to be computed."""
+        self._changed = np.zeros(count, bool)
+        """True for each tile that changed in the last frame."""
         self._quiet = 0
         """Quiet frames since there was much change."""
-        self._wait = QUIET_FRAMES
-        self._used = 0
+        self._wait = FIRST_WAIT
+        self.frames = 0
         """Frames since all tiles were remembered."""
 
     def forget(self) -> None:
@@ -140,15 +162,15 @@ class TilePlan:
         self.remembering = False
         self._quiet = 0
 
-    def save(self) -> dict[str, NDArray[np.int32]]:
+    def save(self) -> dict[str, NDArray[Any]]:
         """Return copies of all that the next choice depends on."""
-        numbers = np.array([self.remembering, self._quiet, self._wait, self._used], np.int32)
-        return {"ages": self._ages.copy(), "settling": self._settling.copy(), "numbers": numbers}
+        numbers = np.array([self.remembering, self._quiet, self._wait, self.frames], np.int32)
+        return {"ages": self._ages.copy(), "changed": self._changed.copy(), "numbers": numbers}
 
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
         """Take what `save` returned."""
-        self._ages[:], self._settling[:] = saved["ages"], saved["settling"]
-        remembering, self._quiet, self._wait, self._used = (int(number) for number in saved["numbers"])
+        self._ages[:], self._changed[:] = saved["ages"], saved["changed"]
+        remembering, self._quiet, self._wait, self.frames = (int(number) for number in saved["numbers"])
         self.remembering = bool(remembering)
 
     def choose(self, changes: NDArray[np.float32]) -> NDArray[np.intp] | None:
@@ -158,26 +180,27 @@ class TilePlan:
         remembered. All tiles are returned once, when remembering begins.
         """
         change = changes.ravel()
+        turns = 2 * -(-self.count // LONGEST_AGE)
+        most = self.numbers[-1] - turns
         if not self.remembering:
-            self._quiet = self._quiet + 1 if np.count_nonzero(change >= 1) <= self._most / 2 else 0
+            self._quiet = self._quiet + 1 if np.count_nonzero(change >= 1) <= CALM * most else 0
             if self._quiet < self._wait:
                 return None
-            self.remembering, self._used = True, 0
-            self._ages[:] = self._settling[:] = 0
+            self.remembering, self.frames = True, 0
+            self._ages[:], self._changed[:] = 0, False
             return np.arange(self.count)
-        changed = change >= np.where(self._settling > 0, LINGERING, 1.0)
-        self._settling[:] = np.where(changed, 1 + SETTLING_FRAMES, np.maximum(self._settling - 1, 0))
-        active = int(np.count_nonzero(self._settling))
-        if active > self._most:
-            paid = self._used >= WORTHWHILE * self._wait
+        self._changed[:] = change >= np.where(self._changed, LINGERING, 1.0)
+        active = int(np.count_nonzero(self._changed))
+        if active > most:
+            paid = self.frames >= WORTHWHILE
             self._wait = QUIET_FRAMES if paid else min(2 * self._wait, LONGEST_WAIT)
             self.forget()
             return None
-        self._used += 1
-        # Few different numbers, since a runtime gets ready for each; the places that are left are the oldest tiles'.
-        turns = -(-self.count // LONGEST_AGE)
-        room = min(-(-(active + turns) // NUMBER_STEP) * NUMBER_STEP, self.count)
-        urgency = np.where(self._settling > 0, np.iinfo(np.int32).max, self._ages)
+        self.frames += 1
+        # The places that are left are the oldest tiles'. Where there are none, those get some from half of the age on.
+        old = int(np.count_nonzero(self._ages >= LONGEST_AGE // 2))
+        room = next(number for number in self.numbers if number >= active + min(old, turns))
+        urgency = np.where(self._changed, np.iinfo(np.int32).max, self._ages)
         tiles = np.sort(np.argpartition(urgency, self.count - room)[self.count - room :])
         self._ages += 1
         self._ages[tiles] = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -215,6 +215,17 @@ Edited = Literal["all", "none"] | NDArray[np.uint8]
 bytes) to 255."""
 
 
+class Cached(NamedTuple):
+    """Part of a picture that a region cache kept."""
+
+    kept: float
+    """Share of the picture that was not painted anew, 0 to 1."""
+    audited: bool = False
+    """True if the picture was painted without the cache, too."""
+    audit_db: float | None = None
+    """PSNR against that picture, dB; None if they are equal, or there was no audit."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """Output of one step for one stream."""
@@ -233,6 +244,8 @@ class StepResult:
     """Places that the prompt changes and that are not in these pictures, by the names of the control `place`."""
     followed: bool = False
     """True where an edited key frame was carried into these pictures."""
+    cached: Cached | None = None
+    """Part that a region cache kept; None for a model that has none."""
     note: str = ""
     """Message for people, as long as something keeps the pictures from being as asked for; the stream goes on."""
 

@@ -92,6 +92,10 @@ def _frames(now: ServerSnapshot) -> Iterator[Metric]:
     for reason, count in sorted(now.drops.items()):
         drops.add_metric([reason], count)
     yield drops
+    kept = now.kept
+    yield CounterMetricFamily("vivace_region_cache_frames", "Painted frames of models with one.", kept.frames)
+    yield CounterMetricFamily("vivace_region_cache_kept_frames", "Shares of them that it kept, added up.", kept.kept)
+    yield _gauge("vivace_region_cache_saved_seconds", "Time that it saved.", kept.saved_s)
     age_s = now.newest_frame_age_s
     yield _gauge(
         "vivace_newest_frame_age_seconds",

@@ -35,6 +35,7 @@ from vivace.show.drive import followers
 from vivace.stream.account import SERVED_STAGES, Account
 from vivace.stream.finish import Finisher
 from vivace.stream.histogram import merged
+from vivace.stream.kept import KeptTotals
 from vivace.trust.moderation import Moderation
 
 _log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class SessionManager:
         self._ends: OrderedDict[str, messages.Ended] = OrderedDict()
         self._opened = 0
         self._drops: Counter[str] = Counter()
+        self._kept = KeptTotals()
         self._stages = Account(SERVED_STAGES, clock).totals()
         """Both of sessions that have ended."""
         self._closing: list[Recording] = []
@@ -335,9 +337,10 @@ class SessionManager:
         with self._lock:
             now_s = self.clock()
             sessions = list(self._sessions.values())
-            drops = self._drops.copy()
+            drops, kept = self._drops.copy(), self._kept
             for session in sessions:
                 drops.update(session.account.drops)
+                kept = kept.plus(session.account.kept_totals())
             live = [session.account.newest_out_s for session in sessions if session.state == "live"]
             outs = [out_s for out_s in live if out_s is not None]
             return ServerSnapshot(
@@ -351,6 +354,7 @@ class SessionManager:
                 refused=dict(self.moderation.refused),
                 ended={str(reason): count for reason, count in self._ended.items()},
                 drops=dict(drops),
+                kept=kept,
                 newest_frame_age_s=min((now_s - out_s for out_s in outs), default=None),
                 stages=merged([self._stages, *(session.account.totals() for session in sessions)]),
             )
@@ -437,6 +441,7 @@ class SessionManager:
             if len(self._ends) > KNOWN_ENDS:
                 self._ends.popitem(last=False)
             self._drops.update(session.account.drops)
+            self._kept = self._kept.plus(session.account.kept_totals())
             self._stages = merged([self._stages, session.account.totals()])
             self._move_up()
         self.on_change(session_id)

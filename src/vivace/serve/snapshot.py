@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vivace.serve.served_model import ServedModel
 from vivace.stream.histogram import Histogram
+from vivace.stream.kept import KeptTotals
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class ServerSnapshot:
     """Sessions by the reason of their end."""
     drops: Mapping[str, int]
     """Frames by reason, of all sessions since the server began."""
+    kept: KeptTotals
+    """Totals of the region caches of all sessions since the server began."""
     newest_frame_age_s: float | None
     """Since any live session gave a frame; None if none did."""
     stages: Mapping[str, Histogram]

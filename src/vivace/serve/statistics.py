@@ -61,6 +61,8 @@ def session_stats(
         glass_to_glass_ms=_stage_of(lately.presented) if lately.presented.count else None,
         drops=dict(account.drops),
         effort=effort,
+        kept=None if account.kept is None else account.kept.kept_share,
+        audit_db=None if account.kept is None else account.kept.audit_db,
         size=size,
         prompt_to_pixel_ms=account.prompt_to_pixel_ms,
         bitrate_kbps=network.bitrate_kbps,

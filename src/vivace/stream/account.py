@@ -30,9 +30,10 @@ from dataclasses import dataclass
 from threading import RLock
 
 from vivace.media.frame import Frame
-from vivace.models.base import RuntimeInfo
+from vivace.models.base import Cached, RuntimeInfo
 from vivace.stream.deadline import Decision
 from vivace.stream.histogram import Histogram, merged
+from vivace.stream.kept import KeptAccount, KeptStats, KeptTotals
 from vivace.stream.stats import Stats, peak_memory_mib
 
 PAINTING = ("prepare", "denoise", "refine")
@@ -114,6 +115,8 @@ class Painting:
     """Effort requested of the model, as a share of its full work."""
     work: float = 1.0
     """Share of its full work that the model really did, 0 to 1."""
+    cached: Cached | None = None
+    """Part that the model's region cache kept."""
 
 
 class ProcessorObserver:
@@ -189,6 +192,7 @@ class Account(ProcessorObserver):
         self._effort_frames: Counter[float] = Counter()
         self._work = 0.0
         """Sum of `Painting.work` over all painted frames."""
+        self._kept = KeptAccount()
         self._resets: Counter[str] = Counter()
         self._last_error: str | None = None
         self.note = ""
@@ -261,6 +265,8 @@ class Account(ProcessorObserver):
             else:
                 self._effort_frames[painting.effort] += painting.frames
                 self._work += painting.work * painting.frames
+                if painting.cached is not None:
+                    self._kept.add(painting.cached, painting.denoise_ms)
 
     def prompt_taken(self, update_index: int, arrived_s: float) -> None:
         """Record that frames from now on are made with the prompt of this update."""
@@ -380,6 +386,17 @@ class Account(ProcessorObserver):
         with self._lock:
             return self._frames_out
 
+    @property
+    def kept(self) -> KeptStats | None:
+        """Statistics of the model's region cache; None where there is none."""
+        with self._lock:
+            return self._kept.stats()
+
+    def kept_totals(self) -> KeptTotals:
+        """Return the totals of the model's region cache."""
+        with self._lock:
+            return self._kept.totals()
+
     def totals(self) -> dict[str, Histogram]:
         """Return the histograms of all stages so far, with latency as `server`."""
         with self._lock:
@@ -424,7 +441,9 @@ class Account(ProcessorObserver):
                 time_to_first_frame_ms=self._ttff_ms,
                 prompt_to_pixel_ms=self._prompt_to_pixel.summary(50, 95, 99),
                 work_share=self._work / painted if painted else None,
+                effort=sum(effort * count for effort, count in efforts.items()) / painted if painted else None,
                 effort_frames=efforts,
+                region_cache=self._kept.stats(),
                 decisions=decisions,
                 budget_ms=budget_ms,
                 cuts=self._cuts,

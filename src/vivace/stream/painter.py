@@ -345,7 +345,7 @@ class Painter:
         spans_s = (prepared_s - began_s, denoised_s - prepared_s, refined_s - denoised_s)
         prepare_ms, denoise_ms, refine_ms = (_ms(span_s) / len(chunk.rgb) for span_s in spans_s)
         work = chunk.effort if result.work is None else result.work
-        self._observer.painted(Painting(prepare_ms, denoise_ms, refine_ms, len(out), chunk.effort, work))
+        self._observer.painted(Painting(prepare_ms, denoise_ms, refine_ms, len(out), chunk.effort, work, result.cached))
         if out:
             frame_ms = prepare_ms + denoise_ms + refine_ms + self.finish_ms
             self.deadline.observe(frame_ms, time_s=refined_s, frame_index=out[-1].index)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from vivace.models.base import RuntimeInfo
 from vivace.stream.deadline import Decision
+from vivace.stream.kept import KeptStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,12 @@ class Stats:
     """Time from the arrival of a prompt update to the first output frame made with it, by percentile."""
     work_share: float | None
     """Share of its full work that the model did, 0 to 1, mean over the painted frames."""
+    effort: float | None
+    """Effort requested of the model, 0 to 1, mean over the painted frames."""
     effort_frames: Mapping[float, int]
     """Painted frames by effort."""
+    region_cache: KeptStats | None
+    """Statistics of the model's region cache; None where it has none."""
     decisions: tuple[Decision, ...]
     """Latest effort changes by the deadline controller."""
     budget_ms: float | None
@@ -85,6 +90,10 @@ class Stats:
             "time_to_first_frame_ms": _rounded(self.time_to_first_frame_ms),
             "prompt_to_pixel_ms": dict(self.prompt_to_pixel_ms),
             "work_share": _rounded(self.work_share),
+            "effort": _rounded(self.effort),
+            "region_cache": None
+            if self.region_cache is None
+            else {name: _rounded(value) for name, value in asdict(self.region_cache).items()},
             "effort_frames": {f"{effort:g}": count for effort, count in self.effort_frames.items()},
             "effort_changes": [
                 {"frame_index": d.frame_index, "before": d.before, "after": d.after, "reason": d.reason}

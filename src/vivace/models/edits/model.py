@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from vivace.models.base import Chunk, ComposesLook, EncodesControls, Keep, Memory, Prompt, State, StepResult
+from vivace.models.base import Cached, Chunk, ComposesLook, EncodesControls, Keep, Memory, Prompt, State, StepResult
 from vivace.models.edits import paint
 from vivace.models.edits.behind import Behind
 from vivace.models.edits.controls import BACKGROUND, CONTROLS, MATTE, PLACE
@@ -235,7 +235,7 @@ class _Edit(Generic[State]):
         picture = self._source
         for edit in (self._without_what_is_gone, self._tinted, self._blurred, self._filled, self._with_users_picture):
             picture = edit(picture)
-        picture, work = self._painted(picture)
+        picture, work, cached = self._painted(picture)
         alpha = self._alpha()
         if alpha is not None:
             picture = paint.over(Image.new("RGB", self._size), picture, alpha)
@@ -248,6 +248,7 @@ class _Edit(Generic[State]):
             work,
             None if alpha is None else alpha[None],
             tuple(sorted(self._absent)),
+            cached,
         )
 
     def _without_what_is_gone(self, picture: Image.Image) -> Image.Image:
@@ -299,15 +300,24 @@ class _Edit(Generic[State]):
             picture = self._lay(picture, self._state.users_picture(given), self._mark(layer), layer.weight)
         return picture
 
-    def _painted(self, picture: Image.Image) -> tuple[Image.Image, float]:
-        """Return the picture with every look where it belongs, and the share of its full work that a painter did."""
+    def _painted(self, picture: Image.Image) -> tuple[Image.Image, float, Cached | None]:
+        """Return the picture with every look where it belongs, and the shares of work done and of pictures kept."""
         masks = [(look, faded(self._mark(look), look.weight, self._size)) for look in self._layers.looks]
         seen = [(look, mask) for look, mask in masks if mask is None or mask.any()]
         chunk = replace(self._chunk, rgb=np.asarray(picture)[None])
         made = self._state.painters.paint([look for look, _ in seen], chunk)
         layers = [(Image.fromarray(each.rgb[0]), mask) for each, (_, mask) in zip(made, seen, strict=True)]
         works = [self._chunk.effort if each.work is None else each.work for each in made]
-        return paint.laid(picture, layers), sum(works) / max(len(works), 1)
+        kept = [each.cached for each in made if each.cached is not None]
+        cached = None
+        if kept:
+            decibels = [each.audit_db for each in kept if each.audit_db is not None]
+            cached = Cached(
+                sum(each.kept for each in kept) / len(kept),
+                any(each.audited for each in kept),
+                min(decibels, default=None),
+            )
+        return paint.laid(picture, layers), sum(works) / max(len(works), 1), cached
 
     def _alpha(self) -> Mask | None:
         """Return where the output is opaque; None is everywhere."""

@@ -11,11 +11,14 @@ from vivace.models.keyframes.controls import CONTROLS as KEYFRAME_CONTROLS
 PICTURE_PX = 256
 """Side at which a picture is read for its style, px."""
 STYLE_SHARE = 0.5
+OFF, AUDIT = "off", "audit"
+"""Values of `REGION_CACHE` besides the default."""
 REGION_CACHE = ControlSpec(
     name="region_cache",
-    kind="switch",
-    default=True,
-    help="Paint only the parts of the picture that change, where the camera is still and the look stays.",
+    kind="choice",
+    choices=("on", OFF, AUDIT),
+    default="on",
+    help="Paint only what changes of the picture, where camera and look stay; audit compares with painting it all.",
 )
 STYLE_IMAGE = ControlSpec(
     name="style_image",

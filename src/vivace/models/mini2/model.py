@@ -11,19 +11,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vivace.errors import StepError
-from vivace.models.base import Chunk, Keep, Memory, ModelSpec, Prompt, StepResult
+from vivace.models.base import Cached, Chunk, Keep, Memory, ModelSpec, Prompt, StepResult
 from vivace.models.capacity import memory_for
 from vivace.models.effort_levels import EFFORT_SCALES, EFFORTS, executor_of
 from vivace.models.mini2.blocks import to_picture
 from vivace.models.mini2.codes import Codes
 from vivace.models.mini2.config import Mini2Config
-from vivace.models.mini2.family import OWN_CONTROLS, REGION_CACHE, STYLE_SHARE
+from vivace.models.mini2.family import AUDIT, OFF, OWN_CONTROLS, REGION_CACHE, STYLE_SHARE
 from vivace.models.mini2.looks import LOOKS
 from vivace.models.mini2.pictures import PictureReader
 from vivace.models.mini2.prompts import encode
 from vivace.models.mini2.state import EffortBuffers, Mini2State, nbytes_of, working_size
 from vivace.models.mini2.tile_cache import TileCache
-from vivace.models.mini2.tiles import Tiles
 from vivace.models.prompt_cache import PromptCache
 from vivace.models.thumbnail import cell_px, thumbnail_of
 from vivace.runtime.exported import Network
@@ -49,6 +48,8 @@ SPEC = ModelSpec(
 )
 
 
+AUDIT_FRAMES = 30
+"""Frames painted with remembered tiles from one audit to the next."""
 _CACHE = "region_cache."
 """Prefix of the region cache in a saved memory."""
 
@@ -95,16 +96,17 @@ class Mini2Model:
         SPEC.check_size(size)
         with memory_for(self, size):
             levels = tuple(EffortBuffers.open(working_size(size, scale), seed) for scale in EFFORT_SCALES)
-            levels[0].cache = TileCache(size, self._networks.cfg, self._networks.tiles.function())
+            first = levels[0]
+            first.cache = TileCache(first.blocks, first.conditions, self._networks.cfg, self._networks.tiles)
         executor_of(levels[0], self._networks.whole)
         return Mini2State(size, seed, levels)
 
     def prepare_efforts(self, state: Mini2State) -> None:
-        """Compile the network for all working sizes of a stream in parallel, and the one on tiles."""
+        """Compile the network for all working sizes of a stream in parallel, and begin with the one on tiles."""
         state.prepare(self._networks.whole)
         for buffers in state.levels:
             if buffers.cache is not None:
-                buffers.cache.prepare(buffers.blocks, buffers.conditions)
+                buffers.cache.prepare()
 
     def encode_prompt(self, text: str) -> Prompt:
         """Return a prompt in words, or the text of a saved look, encoded; the last few hundred are cached."""
@@ -162,29 +164,34 @@ class Mini2Model:
         blocks.put_source(source)
         buffers.code[0] = chunk.embeds
         buffers.step[0] = 0.0, math.log2(chunk.denoising_steps), buffers.log_scale, buffers.has_estimate
-        work = None
+        work = expected = None
+        cache = self._cache_of(buffers, chunk)
         try:
-            tiles = self._changed_tiles(buffers, chunk, source)
-            if buffers.cache is None or tiles is None:
+            tiles = None if cache is None else cache.choose(source)
+            if cache is None or tiles is None:
                 self._paint_whole(buffers, chunk.denoising_steps)
             else:
-                buffers.cache.paint(tiles, blocks, buffers.conditions)
-                work = len(tiles) / buffers.cache.count
+                if chunk.options.get(REGION_CACHE.name) == AUDIT and cache.frames % AUDIT_FRAMES == 0:
+                    expected = np.array(executor_of(buffers, self._networks.whole).run()["picture"], np.uint8)[0]
+                cache.paint(tiles)
+                work = len(tiles) / cache.count
         except RuntimeError as error:
             raise StepError(f"the embedded model failed on a frame: {error}") from error
         buffers.has_estimate = True
         picture = to_picture(blocks.estimate[None], blocks.size)
-        return StepResult(np.ascontiguousarray(resized(picture, state.size))[None], work=work)
+        cached = None if cache is None else Cached(0.0 if work is None else 1 - work)
+        if cached is not None and expected is not None:
+            cached = Cached(cached.kept, True, psnr_db(blocks.estimate, expected))
+        return StepResult(np.ascontiguousarray(resized(picture, state.size))[None], work=work, cached=cached)
 
     @staticmethod
-    def _changed_tiles(buffers: EffortBuffers, chunk: Chunk, source: NDArray[np.uint8]) -> Tiles | None:
-        """Return the tiles that a frame needs painted; None is the whole frame."""
-        if buffers.cache is None:
+    def _cache_of(buffers: EffortBuffers, chunk: Chunk) -> TileCache | None:
+        """Return the region cache of a frame; None if it is to be painted without."""
+        cache = buffers.cache
+        if cache is not None and (chunk.denoising_steps > 1 or chunk.options.get(REGION_CACHE.name) == OFF):
+            cache.forget()
             return None
-        if chunk.denoising_steps > 1 or not chunk.options.get(REGION_CACHE.name, REGION_CACHE.default):
-            buffers.cache.forget()
-            return None
-        return buffers.cache.choose(source, buffers.conditions)
+        return cache
 
     def _paint_whole(self, buffers: EffortBuffers, steps: int) -> None:
         executor = executor_of(buffers, self._networks.whole)
@@ -203,6 +210,12 @@ class Mini2Model:
                 buffers.take_textures(seed)
         if seed is not None:
             state.seed = seed
+
+
+def psnr_db(picture: NDArray[np.uint8], expected: NDArray[np.uint8]) -> float | None:
+    """Return the PSNR of bytes, dB; None if they are equal."""
+    error = np.square(picture.astype(np.float32) - expected).mean()
+    return None if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def resized(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from vivace.runtime.exported import Arrays
 
 Tiles = NDArray[np.intp]
 """Numbers of tiles, in rising order, `[n]`: row by row over the picture."""
-
-_PATCH = TOKEN_PX // BLOCK_PX + 2
-"""Side of a tile with the blocks around it, blocks."""
 
 
 @dataclass(frozen=True)
@@ -36,34 +33,12 @@ class Grid:
         """Features along a tile's side."""
         return TOKEN_PX // self.fraction
 
-    @cached_property
-    def ring(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Positions around a tile, as the neighbouring tile (0 to 8, row by row) and the row within it, `[4 side + 4]`."""
-        at = np.arange(-1, self.side + 1)
-        neighbour, within = self._parts(at[:, None], at)
-        outside = neighbour.ravel() != _SELF
-        return neighbour.ravel()[outside], within.ravel()[outside]
-
-    @cached_property
-    def near(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-        """Positions around each row of a tile, `[side² 9]` each: neighbouring tile, row within it, place in the ring.
-
-        The place is 0 where a position is in the tile itself.
-        """
-        at, beside = np.arange(self.side), np.arange(-1, 2)
-        rows, columns = np.broadcast_arrays(at[:, None, None, None] + beside[:, None], at[:, None, None] + beside)
-        neighbour, within = (part.reshape(-1, 9) for part in self._parts(rows, columns))
-        places = np.zeros((9, self.side**2), np.intp)
-        places[self.ring] = np.arange(len(self.ring[0]))
-        return neighbour, within, places[neighbour, within]
-
-    def _parts(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        neighbour = (rows // self.side + 1) * 3 + columns // self.side + 1
-        return neighbour, rows % self.side * self.side + columns % self.side
+    @property
+    def around(self) -> int:
+        """Features around a tile: its ring."""
+        return 4 * self.side + 4
 
 
-_SELF = 4
-"""A tile among its 3 x 3 neighbours."""
 FINE, EIGHTH, SIXTEENTH = GRIDS = (Grid(BLOCK_PX, 2), Grid(8, 4), Grid(16, 4))
 
 
@@ -77,72 +52,129 @@ def token_width(cfg: Mini2Config) -> int:
     return cfg.dim * (cfg.depth + 1)
 
 
+class Places(NamedTuple):
+    """Rows of a grid's features in and around each tile.
+
+    They are numbered tile by tile, row by row within a tile; one more than there are is outside of the picture.
+    """
+
+    patch: NDArray[np.int32]
+    """Rows of a tile and around it, `[tiles side+2 side+2]`."""
+    ring: NDArray[np.int32]
+    """Rows around it, `[tiles around]`."""
+    near: NDArray[np.int32]
+    """Rows of the 3 x 3 neighbours of each of its rows, `[tiles side² 9]`."""
+
+
+@lru_cache(maxsize=48)
+def places_of(grid: Grid, shape: tuple[int, int]) -> Places:
+    """Return the places of a picture of `(down, right)` tiles; shared, not to be written to."""
+    side, (down, right) = grid.side, shape
+    beside = np.arange(-1, side + 1)
+    rows = np.arange(down)[:, None, None, None] * side + beside[:, None]
+    columns = np.arange(right)[:, None, None] * side + beside
+    outside = (rows < 0) | (rows >= down * side) | (columns < 0) | (columns >= right * side)
+    numbers = (rows // side * right + columns // side) * side**2 + rows % side * side + columns % side
+    patch = np.where(outside, down * right * side**2, numbers).reshape(-1, side + 2, side + 2).astype(np.int32)
+    ring = np.pad(np.zeros((side, side), bool), 1, constant_values=True)
+    near = np.lib.stride_tricks.sliding_window_view(patch, (3, 3), (1, 2)).reshape(len(patch), side**2, 9)
+    return Places(patch, np.ascontiguousarray(patch[:, ring]), near)
+
+
 class TileMemory:
-    """Features of all tiles of one stream, and inputs of the graph for some of them."""
+    """Features of all tiles of one stream, and inputs of the graph for some of them, written in place."""
 
     def __init__(self, size: tuple[int, int], cfg: Mini2Config) -> None:
         """Allocate for pictures of `(width, height)` px."""
         width, height = (side // TOKEN_PX for side in padded(size))
         self.shape = height, width
         """Tiles `(down, right)`."""
-        count = height * width
+        count = self.count = height * width
+        """Number of tiles."""
         self._tokens = np.zeros((count, token_width(cfg)), np.float32)
         self._features = [
-            np.zeros((count + 1, grid.side**2, grid.maps * channels), np.float32)
+            np.zeros((count * grid.side**2 + 1, grid.maps * channels), np.float32)
             for grid, channels in zip(GRIDS, widths_of(cfg), strict=True)
         ]
-        """Features `[tiles+1 rows maps*c]` a grid; the last tile lies outside of the picture and is 0."""
-        beyond = np.full((height + 2, width + 2), count, np.intp)
-        beyond[1:-1, 1:-1] = np.arange(count).reshape(height, width)
-        windows = np.lib.stride_tricks.sliding_window_view(beyond, (3, 3))
-        self._neighbours = windows.reshape(count, 9)
-        """Tiles around each tile, row by row, `[tiles 9]`."""
-        side = TOKEN_PX // BLOCK_PX
-        down, right = height * side, width * side
-        rows = np.arange(height)[:, None] * side + np.arange(-1, side + 1)
-        columns = np.arange(width)[:, None] * side + np.arange(-1, side + 1)
-        outside = ((rows < 0) | (rows >= down))[:, None, :, None] | ((columns < 0) | (columns >= right))[:, None]
-        blocks = rows.clip(0, down - 1)[:, None, :, None] * right + columns.clip(0, right - 1)[:, None]
-        self._blocks = blocks.reshape(count, _PATCH, _PATCH)
-        self._outside = outside.reshape(count, _PATCH, _PATCH)
-
-    @property
-    def count(self) -> int:
-        """Number of tiles."""
-        return len(self._tokens)
+        """Features `[tiles*rows+1 maps*c]` a grid; the last row lies outside of the picture and is 0."""
+        self._places = [places_of(grid, self.shape) for grid in GRIDS]
+        patch = self._places[0].patch
+        self._outside = patch == count * FINE.side**2
+        tile, within = np.divmod(np.where(self._outside, 0, patch), FINE.side**2)
+        down, right = tile // width * FINE.side + within // FINE.side, tile % width * FINE.side + within % FINE.side
+        self._blocks = down * width * FINE.side + right
+        """Blocks of each tile and around it, in a picture's order, `[tiles side+2 side+2]`."""
+        self._patches = np.zeros((*patch.shape, INPUT_CHANNELS), np.uint8)
+        self._tiles = np.zeros(count, np.int64)
+        self._near = [np.zeros((count * grid.side**2, 9), np.int32) for grid in GRIDS]
+        self._rings = [
+            np.zeros((count * grid.around, features.shape[1]), np.float32)
+            for grid, features in zip(GRIDS, self._features, strict=True)
+        ]
 
     @property
     def nbytes(self) -> int:
-        """Size of what is remembered, bytes."""
-        return sum(array.nbytes for array in self._arrays().values())
+        """Size of what is remembered and of the graph's inputs, bytes."""
+        inputs = self.inputs(self.count).values()
+        return sum(array.nbytes for array in (*self._features, self._outside, self._blocks, *inputs))
 
     @staticmethod
     def nbytes_of(size: tuple[int, int], cfg: Mini2Config) -> int:
         """Return that size for pictures of `(width, height)` px, bytes."""
         count = math.prod(padded(size)) // TOKEN_PX**2
-        features = sum(grid.side**2 * grid.maps * c for grid, c in zip(GRIDS, widths_of(cfg), strict=True))
-        return 4 * (count * token_width(cfg) + (count + 1) * features)
+        patch = (FINE.side + 2) ** 2
+        a_tile = 4 * token_width(cfg) + 8 + patch * (INPUT_CHANNELS + 1 + 8)
+        beyond = 0
+        for grid, channels in zip(GRIDS, widths_of(cfg), strict=True):
+            row = 4 * grid.maps * channels
+            a_tile += (grid.side**2 + grid.around) * row + grid.side**2 * 9 * 4
+            beyond += row
+        return count * a_tile + beyond
 
-    def inputs(self, tiles: Tiles, blocks: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
-        """Return the graph's inputs for some tiles of `blocks [1 h w 128]`, but for its conditions."""
-        patches = blocks.reshape(-1, INPUT_CHANNELS)[self._blocks[tiles]]
+    def inputs(self, number: int) -> dict[str, NDArray[np.generic]]:
+        """Return the graph's inputs for a number of tiles, but for its conditions; `write` fills them."""
+        arrays: dict[str, NDArray[np.generic]] = {
+            "patches": self._patches[:number],
+            "tiles": self._tiles[:number],
+            "tokens": self._tokens.reshape(*self.shape, -1),
+        }
+        for grid, near in zip(GRIDS, self._near, strict=True):
+            arrays[f"near{grid.fraction}"] = near[: number * grid.side**2]
+        for grid, ring in zip(GRIDS, self._rings, strict=True):
+            arrays[f"ring{grid.fraction}"] = ring[: number * grid.around]
+        return arrays
+
+    def write(self, tiles: Tiles, number: int, blocks: NDArray[np.uint8]) -> None:
+        """Write the inputs for some tiles of `blocks [1 h w 128]`, the last one as often as makes `number` of them."""
+        count = len(tiles)
+        tiles = np.concatenate([tiles, np.repeat(tiles[-1:], number - count)])
+        self._tiles[:number] = tiles
+        patches = self._patches[:number]
+        np.take(blocks.reshape(-1, INPUT_CHANNELS), self._blocks[tiles], 0, patches, "clip")
         patches[self._outside[tiles]] = 128  # 0 to the network, as its padding is
-        slots = np.full(self.count + 1, -1, np.intp)
-        slots[tiles] = np.arange(len(tiles))
-        slots[-1] = -2
-        neighbours = self._neighbours[tiles]
-        near: dict[str, NDArray[np.generic]] = {}
-        ring: dict[str, NDArray[np.generic]] = {}
+        for grid, places, features, near, rings in zip(
+            GRIDS, self._places, self._features, self._near, self._rings, strict=True
+        ):
+            rows, around = grid.side**2, grid.around
+            ring = places.ring[tiles].ravel()
+            np.take(features, ring, 0, rings[: number * around], "clip")
+            # Rows are looked for among those computed, then among the rings; what is outside comes last.
+            found = np.zeros(len(features), np.int32)
+            found[ring] = number * rows + np.arange(number * around)
+            found[:-1].reshape(-1, rows)[tiles[:count]] = np.arange(count * rows).reshape(count, rows)
+            found[-1] = number * (rows + around)
+            np.take(found, places.near[tiles].reshape(-1, 9), 0, near[: number * rows], "clip")
+
+    def keep(self, outputs: Arrays) -> None:
+        """Remember what the graph gave for the tiles that were written."""
+        tiles = self._tiles[: len(outputs["new_tokens"])]
+        self._tokens[tiles] = outputs["new_tokens"]
         for grid, features in zip(GRIDS, self._features, strict=True):
-            near[f"near{grid.fraction}"] = _near(grid, slots[neighbours])
-            tile, within = grid.ring
-            rows = features[neighbours[:, tile], within]
-            ring[f"ring{grid.fraction}"] = rows.reshape(-1, rows.shape[-1])
-        tokens = self._tokens.reshape(*self.shape, -1)
-        return {"patches": patches, "tiles": tiles.astype(np.int64), "tokens": tokens, **near, **ring}
+            rows = features[:-1].reshape(self.count, grid.side**2, -1)
+            rows[tiles] = outputs[f"new{grid.fraction}"].reshape(len(tiles), *rows.shape[1:])
 
     def save(self) -> dict[str, NDArray[Any]]:
-        """Return copies of everything."""
+        """Return copies of everything remembered."""
         return {name: array.copy() for name, array in self._arrays().items()}
 
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
@@ -155,22 +187,3 @@ class TileMemory:
             "tokens": self._tokens,
             **{f"features{g.fraction}": f for g, f in zip(GRIDS, self._features, strict=True)},
         }
-
-    def keep(self, tiles: Tiles, outputs: Arrays) -> None:
-        """Remember what the graph gave for some tiles."""
-        self._tokens[tiles] = outputs["new_tokens"]
-        for grid, features in zip(GRIDS, self._features, strict=True):
-            features[tiles] = outputs[f"new{grid.fraction}"].reshape(len(tiles), *features.shape[1:])
-
-
-def _near(grid: Grid, slots: NDArray[np.intp]) -> NDArray[np.int32]:
-    """Return where the 3 x 3 neighbours of each computed row are, `[n*rows 9]`, in (computed, ring, zero) rows.
-
-    `slots [n 9]` says which of the n tiles are around each; -1 is one that is not computed, -2 is outside.
-    """
-    neighbour, within, place = grid.near
-    count, rows, around = len(slots), grid.side**2, len(grid.ring[0])
-    slot = slots[:, neighbour]
-    remembered = count * rows + np.arange(count)[:, None, None] * around + place
-    index = np.where(slot >= 0, slot * rows + within, np.where(slot == -1, remembered, count * (rows + around)))
-    return index.astype(np.int32).reshape(-1, 9)

@@ -27,13 +27,6 @@ class Executor(Protocol):
         """Read an input from another array of the same shape from now on."""
 
 
-class Function(Protocol):
-    """Network of one stream for inputs whose shapes change from run to run."""
-
-    def run(self, inputs: Arrays) -> Arrays:
-        """Run on contiguous arrays and return the outputs by name; the next run may overwrite them."""
-
-
 class Network(Protocol):
     """Loaded weights, from which executors for any number of streams are made."""
 
@@ -48,8 +41,8 @@ class Network(Protocol):
     def prepare(self, *inputs: Arrays) -> None:
         """Prepare for inputs of the shapes of each mapping. Slow (compiles); may be called from another thread."""
 
+    def prepared(self, inputs: Arrays) -> bool:
+        """Return True if an executor on inputs of these shapes is there at once."""
+
     def executor(self, inputs: Arrays) -> Executor:
         """Return an executor on these arrays, which must live as long as it does."""
-
-    def function(self) -> Function:
-        """Return a function of inputs of any shapes, slower than an executor; compiled at its first use."""

@@ -26,13 +26,14 @@ class EagerNetwork:
     def prepare(self, *inputs: Arrays) -> None:
         """Do nothing: eager torch takes any shape."""
 
+    def prepared(self, inputs: Arrays) -> bool:
+        """Return True: eager torch takes any shape."""
+        del inputs
+        return True
+
     def executor(self, inputs: Arrays) -> EagerExecutor:
         """Return an executor on these arrays."""
         return EagerExecutor(self._module, self._names, self.device.torch, inputs)
-
-    def function(self) -> EagerFunction:
-        """Return a function of inputs of any shapes."""
-        return EagerFunction(self._module, self._names, self.device.torch)
 
 
 class EagerExecutor:
@@ -45,19 +46,8 @@ class EagerExecutor:
         """Read an input from another array from now on."""
         self._inputs[name] = array
 
+    @torch.inference_mode()
     def run(self) -> Arrays:
         """Run once; outputs are new arrays."""
-        return EagerFunction(self._module, self._names, self._device).run(self._inputs)
-
-
-class EagerFunction:
-    """Module that is given its inputs, in the order of its arguments."""
-
-    def __init__(self, module: nn.Module, names: tuple[str, ...], device: torch.device) -> None:
-        self._module, self._names, self._device = module, names, device
-
-    @torch.inference_mode()
-    def run(self, inputs: Arrays) -> Arrays:
-        """Run once; outputs are new arrays."""
-        outputs = self._module(*(torch.from_numpy(np.asarray(a)).to(self._device) for a in inputs.values()))
+        outputs = self._module(*(torch.from_numpy(np.asarray(a)).to(self._device) for a in self._inputs.values()))
         return {name: value.cpu().numpy() for name, value in zip(self._names, outputs, strict=True)}

@@ -6,7 +6,7 @@ import atexit
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from vivace.runtime.exported import Arrays
 from vivace.runtime.info import RuntimeInfo
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
-"""Shape of every input by name; none at all where they change."""
+"""Shape of every input by name."""
 
 _REPORTER = "openvino_telemetry"
 
@@ -114,18 +114,14 @@ class OpenVinoNetwork:
         """Compile for the shapes of each mapping, in parallel, unless already done."""
         self._compiled_for(*map(_shapes, inputs))
 
+    def prepared(self, inputs: Arrays) -> bool:
+        """Return True if it is compiled for inputs of these shapes."""
+        return self._known([_shapes(inputs)]) != [None]
+
     def executor(self, inputs: Arrays) -> OpenVinoExecutor:
         """Return an executor that uses these arrays without copying them."""
         (compiled,) = self._compiled_for(_shapes(inputs))
         return OpenVinoExecutor(self._ov.Tensor, compiled.create_infer_request(), inputs)
-
-    def function(self) -> OpenVinoFunction:
-        """Return a function of inputs of any shapes; compiled at its first use."""
-        return OpenVinoFunction(self._ov.Tensor, self._request_for_any)
-
-    def _request_for_any(self) -> Any:
-        (compiled,) = self._compiled_for(())
-        return compiled.create_infer_request()
 
     def _compiled_for(self, *wanted: Shapes) -> list[Any]:
         found = self._known(wanted)
@@ -154,8 +150,7 @@ class OpenVinoNetwork:
     def _compile(self, shapes: Shapes) -> Any:
         # Static shapes let the compiler choose layouts and fuse; the graph itself takes any size.
         model = self._read()
-        if shapes:
-            model.reshape({name: list(shape) for name, shape in shapes})
+        model.reshape({name: list(shape) for name, shape in shapes})
         return self._core.compile_model(model, "CPU", self._config)
 
 
@@ -180,29 +175,6 @@ class OpenVinoExecutor:
         """Run once; the next run overwrites the outputs."""
         self._request.infer()
         return {name: tensor.data for name, tensor in self._outputs.items()}
-
-
-class OpenVinoFunction:
-    """Infer request that is given its inputs, of any shapes."""
-
-    def __init__(self, tensor: Any, open_request: Callable[[], Any]) -> None:
-        self._tensor = tensor
-        self._open_request = open_request
-        self._request: Any = None
-        self._inputs: Arrays = {}
-        """References that keep the arrays alive: the request holds only their addresses."""
-
-    def run(self, inputs: Arrays) -> Arrays:
-        """Run once on contiguous arrays, which are not copied; the next run overwrites the outputs."""
-        if self._request is None:
-            self._request = self._open_request()
-        for name, array in inputs.items():
-            self._request.set_tensor(name, self._tensor(array, shared_memory=True))
-        self._inputs = inputs
-        self._request.infer()
-        # The outputs' tensors depend on the shapes.
-        ports = enumerate(self._request.model_outputs)
-        return {port.get_any_name(): self._request.get_output_tensor(i).data for i, port in ports}
 
 
 def _shapes(inputs: Arrays) -> Shapes:

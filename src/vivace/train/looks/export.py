@@ -67,8 +67,10 @@ def export_tiles(net: Mini2Net, tensors: Mapping[str, Tensor], folder: Path) -> 
     """Write the network's graph on tiles into `folder`; its weights are `tensors` of the network's own file."""
     memory = TileMemory(_SIZE, net.cfg)
     tiles = np.arange(0, memory.count, 2)
+    blocks = np.zeros((1, *(side // BLOCK_PX for side in _SIZE[::-1]), INPUT_CHANNELS), np.uint8)
     conditions = {"code": np.zeros((1, CODE_DIM), np.float32), "step": np.zeros((1, STEP_NUMBERS), np.float32)}
-    given = memory.inputs(tiles, np.zeros((1, *(side // BLOCK_PX for side in _SIZE[::-1]), INPUT_CHANNELS), np.uint8))
+    memory.write(tiles, len(tiles), blocks)
+    given = memory.inputs(len(tiles))
     example = {name: torch.from_numpy(array) for name, array in (conditions | given).items()}
     # How many tiles there are, and of how many the picture consists, is any number.
     shapes = [
