@@ -7,7 +7,7 @@ the compiled graph), because moving bytes is four times cheaper than moving floa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -235,6 +235,7 @@ class StepResult:
     chunk of a causal decoder. The array is handed over: the model does not write to it again."""
     edited: Edited = "all"
     """Area in which these pictures replace their source."""
+    _: KW_ONLY
     work: float | None = None
     """Share of its full work that the step did, 0 to 1; None is the requested effort."""
     alpha: NDArray[np.uint8] | None = None

@@ -6,7 +6,7 @@ Nothing is said that was not done: where no frame was painted, they name the sou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -47,6 +47,7 @@ class Work:
     model: str = ""
     weights: Mapping[str, str] = field(default_factory=dict)
     """Hashes of the model's files by name: `sha256:…`, or what is known of them."""
+    _: KW_ONLY
     follower: Callable[[], Mapping[str, str]] = dict
     """Returns those of the network that carries edited key frames."""
     marks: Mapping[str, str] = field(default_factory=dict)

@@ -245,10 +245,10 @@ class _Edit(Generic[State]):
             np.array(picture)[None],
             # The picture is blended already: where anything was done all of it counts, elsewhere the source stays.
             "all" if edited is None else edited,
-            work,
-            None if alpha is None else alpha[None],
-            tuple(sorted(self._absent)),
-            cached,
+            work=work,
+            alpha=None if alpha is None else alpha[None],
+            absent=tuple(sorted(self._absent)),
+            cached=cached,
         )
 
     def _without_what_is_gone(self, picture: Image.Image) -> Image.Image:
