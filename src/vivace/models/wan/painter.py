@@ -137,7 +137,8 @@ class Painter:
         job = Job(state, source, pictures, self._text(state, chunk.embeds, options), options, chunk.strength)
         if options.get("region_cache"):
             asked = state.prompt.computed, tuple(self._timesteps(job))
-            job.region = state.region_cache.choose(chunk.rgb, asked)
+            tokens = state.region_cache.choose(chunk.rgb, asked)
+            job.region = None if tokens is None else tokens.to(self._device)
         else:
             state.region_cache.forget()
         return job

@@ -229,7 +229,8 @@ class RollingMemory:
 
     def part_of(self, frames: int, tokens: Tensor) -> Tensor:
         """Return the indices in a chunk of `frames` of some tokens of each."""
-        return (torch.arange(frames)[:, None] * self.rotary.grid.tokens + tokens).flatten()
+        starts = self.rotary.grid.tokens * torch.arange(frames, device=tokens.device)
+        return (starts[:, None] + tokens).flatten()
 
     def recache(self, frames: int, *, keep_anchors: bool) -> RowCall:
         """Return a call that writes the last frames anew, for another prompt; all of them attend to each other.
