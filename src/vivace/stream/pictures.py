@@ -10,7 +10,7 @@ import base64
 import binascii
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
+from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,6 @@ from vivace.media.convert import cover, cover_alpha
 from vivace.media.frame import Rgb
 from vivace.media.paths import naming
 from vivace.models.controls import ControlSpec
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Alpha = NDArray[np.uint8]
 """Opacity `uint8 [h w]`: 0 keeps the source, 255 is painted."""
@@ -67,28 +64,32 @@ def read_picture(control: ControlSpec, value: object) -> NDArray[np.uint8]:
     elif isinstance(value, Path) or (isinstance(value, str) and value.strip() and "\0" not in value):
         with naming(value, SourceNotFoundError) as path:
             pixels = _read(control, path)
-    elif (image := _pillow(value)) is not None:
-        pixels = _bytes_of(control, np.asarray(image.convert("RGB" if control.kind == "image" else "L")))
+    elif (found := _pillow(control, value)) is not None:
+        pixels = found
     else:
         raise ControlError(f"{control.name} is {brief(value)}; give a picture: a file, its address or bytes, an array")
     return _fitted(control, pixels)
 
 
-def _pillow(value: object) -> Image | None:
-    """Return a picture of Pillow upright and over black, as files are read; None for anything else."""
-    from PIL import Image, ImageOps
+def _pillow(control: ControlSpec, value: object) -> NDArray[np.uint8] | None:
+    """Return the pixels of a picture of Pillow, as files are read; None for anything else."""
+    from PIL.Image import Image
 
-    if not isinstance(value, Image.Image):
+    from vivace.media.images import DAMAGED, upright
+
+    if not isinstance(value, Image):
         return None
-    image = ImageOps.exif_transpose(value).convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    try:
+        return _pixels(control, upright(value).rgb)
+    except DAMAGED as error:
+        raise ControlError(f"{control.name} cannot be read as a picture ({error}); give a whole one") from error
 
 
 def is_folder(value: object) -> TypeGuard[str | Path]:
     """Return whether a value is the path of a folder."""
     try:
         return isinstance(value, (str, Path)) and Path(value).expanduser().is_dir()
-    except (OSError, ValueError):  # an address too long for a name, or a NUL
+    except (OSError, ValueError, RuntimeError):  # an address too long for a name, a NUL, `~` of nobody
         return False
 
 
@@ -97,9 +98,11 @@ def read_pairs(control: ControlSpec, folder: str | Path) -> tuple[tuple[NDArray[
 
     Raises:
         ControlError: there is none, or one without its source; or more than `MAX_PAIRS`.
+        SourceNotFoundError: the folder may not be looked into.
     """
     known = tuple(f".{name.lower()}" for name in (*_FORMATS, "JPG", "TIF"))
-    files = sorted(path for path in Path(folder).expanduser().iterdir() if path.suffix.lower() in known)
+    with naming(folder, SourceNotFoundError) as place:
+        files = sorted(path for path in place.iterdir() if path.suffix.lower() in known)
     sources = {path.stem.removesuffix(SOURCE_SUFFIX): path for path in files if path.stem.endswith(SOURCE_SUFFIX)}
     edits = [path for path in files if not path.stem.endswith(SOURCE_SUFFIX)]
     if not 0 < len(edits) <= MAX_PAIRS:
@@ -180,6 +183,10 @@ def _decode(
         raise ControlError(
             f"{what} cannot be read as a picture ({_reason(error)}); give a whole one of {known}"
         ) from error
+    return _pixels(control, rgb)
+
+
+def _pixels(control: ControlSpec, rgb: Rgb) -> NDArray[np.uint8]:
     return np.array(rgb) if control.kind == "image" else luma(rgb)
 
 
