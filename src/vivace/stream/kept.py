@@ -22,6 +22,7 @@ class KeptStats:
     audit_db: float | None
     """PSNR of the picture with the cache against the one without, dB, median of the audits; None if none differed."""
     audit_least_db: float | None
+    """The least PSNR of the audits, dB."""
 
 
 class KeptTotals(NamedTuple):

@@ -19,6 +19,8 @@ EDITED_LEVELS = 8
 """Least change of a place, levels, that counts as an edit."""
 EDITED_SAMPLES, OTHER_SAMPLES = 400, 1000
 """Most places of the key frame that are compared."""
+CANDIDATES = 6000
+"""Most unedited places among which those are chosen."""
 LIGHT_WEIGHT = 0.6
 """Weight of lightness beside the two dimensions of colour."""
 AROUND = ((5, 0.7), (11, 0.35))
@@ -59,7 +61,7 @@ class Looks:
         edited = change >= EDITED_LEVELS
         rng = np.random.default_rng(0)
         rows, columns = _sample(edited, EDITED_SAMPLES, rng)
-        other_rows, other_columns = _sample(cv2.dilate(edited.astype(np.uint8), np.ones((3, 3))) == 0, 6000, rng)
+        other_rows, other_columns = _sample(cv2.dilate(edited.astype(np.uint8), np.ones((3, 3))) == 0, CANDIDATES, rng)
         self._count = len(rows)
         if self._count and len(other_rows):
             squares = _squares(found[other_rows, other_columns], found[rows, columns])

@@ -100,10 +100,11 @@ class TileCache:
         """
         at_once = self._plan.numbers[-1], self.count
         for each in (number, *(larger for larger in self._plan.numbers if larger > number)):
-            inputs = self._inputs(each)
-            if each not in self._executors and (each in at_once or self._network.prepared(inputs)):
-                self._executors[each] = self._network.executor(inputs)
             if each in self._executors:
+                return each
+            inputs = self._inputs(each)
+            if each in at_once or self._network.prepared(inputs):
+                self._executors[each] = self._network.executor(inputs)
                 return each
             if each == number:
                 self._compile(number)

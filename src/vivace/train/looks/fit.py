@@ -122,7 +122,7 @@ class Progress:
     """Pictures painted in training, by all processes."""
     minutes: float = 0.0
     favoured: str = ""
-    """Looks that were favoured, by segments: `270,000+ ink 8, neon 6`; empty if none was."""
+    """Looks that were favoured, by segments: `from 270,000 pictures: ink 8, neon 6`; empty if none was."""
 
 
 def train_step(student: Student, features: Features | None, batch: Batch, rng: np.random.Generator) -> Losses:
@@ -224,7 +224,7 @@ def fit(cfg: FitConfig, rank: int = 0, world: int = 1) -> None:
     training = joined(objective, world)
     source = BatchSource(cfg.out / "targets", rng, cfg.favour)
     favour = say_favour(cfg.favour)
-    if favour and not progress.favoured.endswith(favour):
+    if favour and not progress.favoured.endswith(f": {favour}"):
         progress.favoured = "; ".join(
             filter(None, [progress.favoured, f"from {progress.pictures:,} pictures: {favour}"])
         )
