@@ -21,7 +21,7 @@ from tolerance import deviation
 from vivace.errors import ControlError, SourceNotFoundError
 from vivace.models.controls import ControlSpec
 from vivace.stream.mask import open_mask
-from vivace.stream.pictures import MAX_BYTES, read_picture, read_sent
+from vivace.stream.pictures import MAX_BYTES, is_folder, read_picture, read_sent
 
 LOOK = ControlSpec(name="look", kind="image", help="The picture to paint like.")
 AREA = ControlSpec(name="area", kind="mask", help="Where.")
@@ -61,6 +61,31 @@ def address() -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.mark.parametrize("control", [LOOK, AREA], ids=lambda control: control.kind)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "LA", "I;16"])
+def test_a_picture_of_pillow_is_read_as_its_file_is(control: ControlSpec, mode: str) -> None:
+    if mode == "I;16":
+        image = Image.fromarray(np.arange(48, dtype=np.uint16).reshape(6, 8) * 1300)
+    else:
+        image = Image.fromarray(COLOURS).convert(mode)
+    if "A" in mode:
+        image.putalpha(Image.fromarray(HALF))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    np.testing.assert_array_equal(read_picture(control, image), read_picture(control, file.getvalue()))
+
+
+def test_a_picture_of_pillow_whose_file_is_cut_off_is_refused() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    with Image.open(io.BytesIO(encoded(noise)[:3000])) as image, pytest.raises(ControlError, match="look cannot be"):
+        read_picture(LOOK, image)
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/key.png", "a\0b", "k" * 5000])
+def test_what_cannot_be_a_path_is_no_folder(name: str) -> None:
+    assert not is_folder(name)
 
 
 def test_a_picture_is_a_path_an_address_bytes_or_an_array(tmp_path: Path, address: str) -> None:

@@ -351,6 +351,7 @@ def test_tokens_that_are_computed_attend_to_what_the_others_were(load: Load) -> 
     whole = network(x, times, text, RowsAttention([ring.chunk(3)]))
     tokens = torch.tensor([0, 3, 7, 19])
     part = ring.part_of(3, tokens)
+    assert ring.part_of(3, tokens.to("meta")).device.type == "meta"  # on a GPU indices are where the tokens are
     made = network(x, times, text, RowsAttention([ring.region(3, tokens)]), part=part)
     mask = torch.zeros(4, 5, dtype=torch.bool)
     mask.view(-1)[tokens] = True
