@@ -68,6 +68,7 @@ FILE = """\
 host = "127.0.0.1"
 port = 9002
 size = "512x288"
+dynamic_size = "none"
 models = ["mini", "other"]
 udp_ports = "49200-49299"
 announced_address = "203.0.113.7"

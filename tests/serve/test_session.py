@@ -171,12 +171,13 @@ async def test_a_change_waits_for_the_next_picture_where_there_is_no_time_for_an
         session = await opened(manager)
         viewer = session.subscribe()
         session.push(grey())
-        await shown(viewer)
-        session.served.engine._step_s = 1.0
+        before = await shown(viewer)
+        with session.served.engine._changed:
+            session.served.engine._step_s = 1.0
         await session.update(messages.Controls(strength=0.5))
-        assert session._queue.frames == deque()
-        session.push(grey())
-        assert (await shown(viewer)).control_index == 1
+        session.push(grey(), tag=8)
+        after = await shown(viewer)
+        assert (after.tag, after.index, after.control_index) == (8, before.index + 1, 1), "nothing between them"
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def as_toml(settings: ServeSettings) -> str:
             form = field.examples[0] if field.examples else ""
             lines.append(f"# {name} = {json.dumps(form) if plain_value is None else plain_value}")
         elif field.repr:
-            lines.append(f"{name} = {written(value)}")
+            lines.append(f"{name} = {written(value) or json.dumps('none')}")
         else:
             lines.append(f"# {name} is set, and {NOT_SHOWN} here")
     return "\n".join(lines) + "\n"

@@ -49,7 +49,7 @@ def session_stats(
     newest: Frame | None = None,
 ) -> messages.Stats:
     """Return the last seconds of a session, which has gone on for `time_s`, and its newest output as a message."""
-    lately = account.lately()
+    lately, kept = account.lately(), account.kept
     limit, text = limiting(lately.fps_in, lately.fps_out, lately.late_share, effort, network)
     return messages.Stats(
         time_s=time_s,
@@ -61,8 +61,8 @@ def session_stats(
         glass_to_glass_ms=_stage_of(lately.presented) if lately.presented.count else None,
         drops=dict(account.drops),
         effort=effort,
-        kept=None if account.kept is None else account.kept.kept_share,
-        audit_db=None if account.kept is None else account.kept.audit_db,
+        kept=None if kept is None else kept.kept_share,
+        audit_db=None if kept is None else kept.audit_db,
         size=size,
         prompt_to_pixel_ms=account.prompt_to_pixel_ms,
         bitrate_kbps=network.bitrate_kbps,
