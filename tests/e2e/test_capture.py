@@ -20,7 +20,11 @@ from vivace.trust.watermark.detect import detect_watermark
 from vivace.trust.watermark.embed import WatermarkEmbedder
 from vivace.worlds import make_scene
 
-pytestmark = pytest.mark.e2e
+pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)"),
+]
 
 PAYLOAD = 0xFACADE_C0FFEE
 SIZE = (512, 512)

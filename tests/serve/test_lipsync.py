@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 import vivace.serve
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("node") is None, reason="needs Node.js (Debian: apt-get install nodejs npm)"
+)
 
 MODULE = Path(vivace.serve.__file__).with_name("web") / "lipsync.js"
 HOLD = """
