@@ -234,6 +234,18 @@ def test_what_has_a_colour_is_found_and_nothing_else() -> None:
     assert not found["red"].mask.any()
 
 
+def test_a_thing_of_a_colour_has_its_shadow_and_not_what_is_apart_or_far_larger() -> None:
+    picture = np.full((256, 256, 3), (110, 120, 130), np.uint8)
+    shaded = 88, 76, 12
+    picture[60:120, 60:120], picture[120:160, 60:120] = (220, 190, 30), shaded
+    picture[60:100, 180:220] = shaded
+    mask = RegionFinder.open(SIZE).find(picture, {"yellow"})["yellow"].mask
+    assert mask[64:156, 64:116].min() > 127
+    assert not mask[:, 170:].any()
+    picture[120:] = shaded
+    assert not RegionFinder.open(SIZE).find(picture, {"yellow"})["yellow"].mask[130:].any()
+
+
 @pytest.mark.parametrize(
     ("name", "rgb"),
     [

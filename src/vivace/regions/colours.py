@@ -35,8 +35,8 @@ def coloured(bins: NDArray[np.intp], name: str) -> Field:
     return np.asarray(_table(name)[bins])
 
 
-def grown(cells: NDArray[np.uint8], seen: Field, name: str) -> Field:
-    """Return how much each cell has a colour, `[h w]`, shadows of things that have it included.
+def shadows(cells: NDArray[np.uint8], seen: Field, name: str) -> Field:
+    """Return how much each cell is the shadowed part of a thing of a colour, `[h w]`, 0 to 1; greys have none.
 
     What is joined to a thing of the colour, and differs from it by its light alone, is of the thing.
 
@@ -47,7 +47,7 @@ def grown(cells: NDArray[np.uint8], seen: Field, name: str) -> Field:
     """
     strong = seen > 0.5
     if COLOURS[name].is_grey or not strong.any():
-        return seen
+        return np.zeros_like(seen)
     lightness, a, b = np.moveaxis(_lab()[bins_of(cells)], -1, 0)
     vivid = np.hypot(a, b) / (lightness + _DARK)
     hue = np.arctan2(b[strong].mean(), a[strong].mean())
@@ -62,7 +62,8 @@ def grown(cells: NDArray[np.uint8], seen: Field, name: str) -> Field:
         )
         joined = np.maximum(joined, np.minimum(alike, wider))
     # what grows far beyond the thing is the floor that it stands on
-    return np.asarray(joined if joined.sum() <= _GROWS * seen.sum() else seen, np.float32)
+    grows = (joined > seen) & (joined.sum() <= _GROWS * seen.sum())
+    return np.asarray(joined * grows, np.float32)
 
 
 @cache

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vivace.media.frame import Rgb
 from vivace.media.size import Size
-from vivace.regions.colours import bins_of, coloured, grown
+from vivace.regions.colours import bins_of, coloured, shadows
 from vivace.regions.edges import Edges
 from vivace.regions.motion import Motion
 from vivace.regions.names import COLOURS
@@ -99,8 +99,8 @@ class Surroundings:
             else:
                 bins = bins_of(picture.small) if bins is None else bins
                 seen = coloured(bins, name)
-                cells = grown(picture.cells, halved(seen), name)
-                seen = np.maximum(seen, cells.repeat(CELL_PX, axis=0).repeat(CELL_PX, axis=1))
+                shaded = shadows(picture.cells, halved(seen), name)
+                seen = np.maximum(seen, shaded.repeat(CELL_PX, axis=0).repeat(CELL_PX, axis=1))
             learn(self._field(name), seen, at_once=name not in self._seen)
             self._seen.add(name)
         self._edges.guide(picture.cells)
