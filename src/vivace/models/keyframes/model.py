@@ -159,7 +159,7 @@ class KeyframeModel(Generic[State]):
                 pairs = ((self._source(state, now, edit, edit.rgb, source), edit.rgb),)
             fitted = [(_fitted(key, state.size), _fitted(rgb, state.size)) for key, rgb in pairs]
             state.follower.take(*fitted)
-            notes = [note_on(rgb, *reversed(pair)) for (_, rgb), pair in zip(pairs, fitted, strict=True)]
+            notes = [note_on(rgb, edited, key) for (_, rgb), (key, edited) in zip(pairs, fitted, strict=True)]
             state.given, state.note = (edit, source), next(filter(None, notes), "")
         return state.follower
 
