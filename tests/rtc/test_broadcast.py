@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import av
@@ -15,7 +16,7 @@ from fakes import FakeClock
 from rtc_loopback import run
 from vivace.media.mailbox import AsyncLatest
 from vivace.rtc.broadcast import FPS_OVER, KEYFRAMES, Broadcast
-from vivace.rtc.encoding import BUFFER_S
+from vivace.rtc.encoding import BUFFER_S, CLOCK_HZ, rtp_time
 from vivace.rtc.feed import CALM_S, KEYFRAME_TRAVELS_S, MAX_WAITING, Feed
 from vivace.rtc.line import LineState
 from vivace.rtc.rates import START_BPS
@@ -32,13 +33,16 @@ class Picture:
 class Studio:
     """A broadcast and the pictures it sends, one at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken_s: Callable[[Picture], float | None] = lambda _picture: None) -> None:
         self.clock = FakeClock()
         self.opened = 0
         self.index = 0
         self.sent: list[int] = []
         self.broadcast: Broadcast[Picture] = Broadcast(
-            self._subscribe, on_sent=lambda picture: self.sent.append(picture.index), clock=self.clock
+            self._subscribe,
+            on_sent=lambda picture: self.sent.append(picture.index),
+            taken_s=taken_s,
+            clock=self.clock,
         )
 
     def _subscribe(self) -> AsyncLatest[Picture]:
@@ -70,6 +74,26 @@ def test_viewers_of_one_codec_share_their_packets() -> None:
             first, *others = [await feed.recv() for feed in feeds]
             assert all(packet is first for packet in others)
         assert studio.broadcast.encoded == studio.broadcast.pictures == 3
+        await studio.broadcast.close()
+
+    run(scene)
+
+
+def test_receivers_are_told_the_time_of_capture_or_of_sending_in_rising_order() -> None:
+    async def scene() -> None:
+        taken_s = [None, 1.0, 60.0, 2_000.0]
+        studio = Studio(lambda picture: taken_s[picture.index])
+        feed = studio.broadcast.attach("VP8")
+        studio.clock.advance(1_000.0 - studio.clock())
+        told, ahead_s = [], []
+        for _ in taken_s:
+            await studio.show(fps=1.0)
+            told.append((await feed.recv()).pts)
+            ahead_s.append(feed.ahead_s)
+        sent = rtp_time(1_000.0)
+        wanted = [sent, sent + 1, sent + 2, rtp_time(2_000.0)]
+        assert told == wanted
+        assert ahead_s == pytest.approx([pts / CLOCK_HZ - 1_001.0 - place for place, pts in enumerate(wanted)])
         await studio.broadcast.close()
 
     run(scene)
