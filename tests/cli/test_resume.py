@@ -17,6 +17,7 @@ from media.clips import beep, write_clip
 from vivace.cli import main
 from vivace.media.encode import VideoSink
 from vivace.media.frame import Frame
+from vivace.models.controls import ControlSpec
 
 FRAMES = 170
 
@@ -181,6 +182,23 @@ def test_a_file_that_is_another_one_now_is_refused(
     Image.new("L", (16, 16), 255).save(mask)
     assert run(clip, killed, "--resume", "--mask", str(mask)) == 2
     assert f"was begun with --mask '{mask} of " in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_folder_of_key_frames_with_another_picture_is_refused(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keyframe = ControlSpec(name="keyframe", kind="image", several=True, help="A frame that was edited")
+    monkeypatch.setattr(vivace.models, "load_model", lambda _name, **_asked: FakeModel(options=(keyframe,)))
+    out, killed, folder = tmp_path / "out.mp4", tmp_path / "killed" / "out.mp4", tmp_path / "keys"
+    folder.mkdir()
+    for name in ("a.png", "a.source.png"):
+        Image.new("RGB", (32, 32)).save(folder / name)
+    with monkeypatch.context() as patched:
+        kills(patched, out, 110, killed.parent)
+        assert run(clip, out, "--resume", "--keyframe", str(folder)) == 0
+    Image.new("RGB", (16, 16)).save(folder / "a.png")  # in place: the folder itself is as it was
+    assert run(clip, killed, "--resume", "--keyframe", str(folder)) == 2
+    assert f"was begun with --keyframe '{folder} of " in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_was_not_begun_so_is_left_as_it_is(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

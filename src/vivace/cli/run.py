@@ -403,12 +403,15 @@ class _Player:
 
 
 def _as_it_is(spec: str | Path) -> str:
-    """Return what a flag says, and of a file also what tells it from another one of that name."""
+    """Return what a flag says, and of a file, or of those in a folder, also what tells it from another of that name."""
+    path = Path(spec)
     try:
-        stat = Path(spec).stat()
+        stat = path.stat()
+        inside = sorted(path.iterdir()) if path.is_dir() else []
     except (OSError, ValueError):
         return str(spec)  # an address, or a rectangle
-    return f"{Path(spec).resolve()} of {stat.st_size} bytes and time {stat.st_mtime_ns}"
+    told = f"{path.resolve()} of {stat.st_size} bytes and time {stat.st_mtime_ns}"
+    return ", ".join([told, *(_as_it_is(each) for each in inside if each.is_file())])
 
 
 def _compared(frame: Frame) -> Frame:
