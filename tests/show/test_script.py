@@ -137,6 +137,18 @@ def test_files_lie_beside_the_script(tmp_path: Path) -> None:
     assert change.given == named
 
 
+def test_so_does_a_folder_of_key_frames(tmp_path: Path) -> None:
+    keyframe = ControlSpec(name="keyframe", kind="image", several=True, help="A frame that was edited.")
+    (tmp_path / "keys").mkdir()
+    for name in ("a.png", "a.source.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "keys" / name)
+    cues = "[[cue]]\ntime = 0\nkeyframe = 'keys'\nmask = ''"
+    timeline = Timeline(read_script(written(tmp_path, cues)), FakeModel(options=(keyframe,)))
+    [change] = timeline.due(pictures(1)[0], 0.0, Controls)
+    assert change.given["options"] == {"keyframe": str(tmp_path / "keys")}
+    assert change.given["mask"] is None, "no text is no region, not the script's own folder"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

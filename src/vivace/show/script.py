@@ -167,12 +167,12 @@ def _saved_look(path: Path) -> str:
 
 
 def _beside(folder: Path, value: object) -> object:
-    """Return the picture that a value names; a file that lies beside the script by its path."""
-    if not isinstance(value, str) or "\0" in value or len(value) > 1024:
+    """Return the picture that a value names; a file, or a folder of them, that lies beside the script by its path."""
+    if not isinstance(value, str) or not value or "\0" in value or len(value) > 1024:
         return value
     try:
         beside = folder / value
-        return str(beside) if beside.is_file() else value
+        return str(beside) if beside.exists() else value
     except OSError:
         return value
 
