@@ -17,6 +17,7 @@ from models.edits.figure import picture as figure
 from tolerance import near
 from vivace import Stream
 from vivace.errors import CheckpointError, ControlError, UnknownPromptError, UsageError
+from vivace.memory.region_cache import FIRST_WAIT
 from vivace.models import LoadOptions, list_models, load_model
 from vivace.models.base import Chunk
 from vivace.models.edits.model import EditingModel
@@ -349,8 +350,8 @@ def test_a_look_of_its_own_is_painted_at_a_place_and_the_rest_stays(editing: Edi
 def test_a_look_at_a_place_is_painted_where_the_picture_changes(editing: EditingModel[Mini2State]) -> None:
     state = editing.open((256, 256))
     still = Chunk(pictures(1, (256, 256))[0][None], editing.encode_prompt("me in charcoal").embeds)
-    works = [editing.step([state], [still])[0].work for _ in range(8)]
-    assert works == [1.0] * 4 + [8 / 64] * 4
+    works = [editing.step([state], [still])[0].work for _ in range(FIRST_WAIT + 5)]
+    assert works == [1.0] * (FIRST_WAIT + 1) + [4 / 64] * 4
 
 
 def test_a_style_picture_is_mixed_into_looks_where_they_are(

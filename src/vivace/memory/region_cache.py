@@ -1,8 +1,8 @@
 """Choice of the tiles of a frame that are computed, where a stream remembers the rest: no model and no tensors.
 
 A tile is computed when its source has changed since it last was, more than its camera's noise does; and by turns, so
-that none grows old. Where so much changes that the
-whole frame costs no more, nothing is remembered until the picture is quiet again.
+that none grows old. Where so much changes that the whole frame costs no more, nothing is remembered until the picture
+is quiet again.
 """
 
 from __future__ import annotations

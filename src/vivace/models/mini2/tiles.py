@@ -123,7 +123,7 @@ class TileMemory:
         """Return that size for pictures of `(width, height)` px, bytes."""
         count = math.prod(padded(size)) // TOKEN_PX**2
         patch = (FINE.side + 2) ** 2
-        a_tile = 4 * token_width(cfg) + 8 + patch * (INPUT_CHANNELS + 1 + 8)
+        a_tile = 4 * token_width(cfg) + 8 + patch * (INPUT_CHANNELS + 1 + 4)
         beyond = 0
         for grid, channels in zip(GRIDS, widths_of(cfg), strict=True):
             row = 4 * grid.maps * channels
