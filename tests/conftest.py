@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("VIVACE_MARKS", "none")  # tests that compare pictures and files need them unmarked
+# A slow or busy machine fails no test: no deadline, and no complaint that examples take long to make.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 _unlogged: list[str] = []
 """Log lines that a handler could not write, with their origin; `logging` itself only prints `Logging error`."""

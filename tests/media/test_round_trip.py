@@ -195,7 +195,6 @@ def payloads(path: Path) -> list[bytes]:
 @pytest.mark.usefixtures("lossless")
 @settings(
     max_examples=15,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -229,7 +229,7 @@ def test_the_end_of_the_stream_ends_it(surface: Surface) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "vivace-osc"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.binary(max_size=200)
     | st.binary(max_size=60).map(lambda tail: b"/vivace/seed\0\0\0\0," + tail)

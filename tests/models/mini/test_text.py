@@ -157,7 +157,7 @@ def test_odd_text_gives_a_mixture_all_the_same(text):
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 def test_any_text_gives_a_mixture(text):
     assert_a_mixture(text)
 
@@ -165,7 +165,7 @@ def test_any_text_gives_a_mixture(text):
 @given(
     st.lists(st.sampled_from("half 70% 30/70 not no but and , ; meets ink oil neon a cat at night of touch".split()))
 )
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 def test_any_heap_of_shares_and_denials_gives_a_mixture(words):
     assert_a_mixture(" ".join(words))
 
