@@ -20,7 +20,7 @@ from aiortc.rtcrtpreceiver import NackGenerator
 from aiortc.rtp import HeaderExtensionsMap
 from OpenSSL import SSL
 
-from vivace.rtc import seams
+from vivace.rtc import seams, transport_seams
 from vivace.rtc.connection import open_connection
 
 
@@ -50,12 +50,14 @@ def test_every_private_name_is_there() -> None:
         assert isinstance(getattr(sender, seams._SENDER_EXTENSIONS), HeaderExtensionsMap)
         assert list(inspect.signature(getattr(sender.transport, seams._SEND)).parameters) == ["data"]
         assert list(inspect.signature(getattr(sender.transport, seams._TAKE_RTCP)).parameters) == ["data"]
-        ice = getattr(receiver.transport.transport, seams._CONNECTION)
-        parameters = inspect.signature(getattr(ice, seams._GET_CANDIDATES)).parameters
+        ice = getattr(receiver.transport.transport, transport_seams._CONNECTION)
+        parameters = inspect.signature(getattr(ice, transport_seams._GET_CANDIDATES)).parameters
         assert list(parameters) == ["component", "addresses", "timeout"]
         transceiver = connection.getTransceivers()[0]
-        certificates = getattr(connection, seams._CERTIFICATES)
-        assert list(inspect.signature(getattr(certificates[0], seams._MAKE_CONTEXT)).parameters) == ["srtp_profiles"]
+        certificates = getattr(connection, transport_seams._CERTIFICATES)
+        assert list(inspect.signature(getattr(certificates[0], transport_seams._MAKE_CONTEXT)).parameters) == [
+            "srtp_profiles"
+        ]
         assert transceiver._codecs == []
         assert transceiver._offerDirection is None
         assert transceiver._headerExtensions == []
@@ -71,7 +73,7 @@ def test_ciphers_are_forward_secret_and_hold_aiortcs_own() -> None:
             return [name for name in named if not name.startswith("TLS_")]  # of TLS 1.3, which DTLS does not use here
 
         connection = open_connection([])
-        ours = ciphers(getattr(connection, seams._CERTIFICATES)[0])
+        ours = ciphers(getattr(connection, transport_seams._CERTIFICATES)[0])
         as_it_comes = ciphers(RTCCertificate.generateCertificate())
         assert ours[: len(as_it_comes)] == as_it_comes
         added = ours[len(as_it_comes) :]
@@ -107,7 +109,7 @@ def test_aiortc_still_uses_them_as_we_expect() -> None:
 
 def test_a_renamed_seam_is_a_loud_failure() -> None:
     with pytest.raises(AttributeError, match=r"vivace\.rtc\.seams"):
-        seams._replace(object(), "_gone", None)
+        seams.replace_part(object(), "_gone", None)
 
 
 @pytest.mark.parametrize(("codec", "base"), [("H264", H264Encoder), ("VP8", Vp8Encoder)])

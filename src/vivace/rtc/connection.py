@@ -36,23 +36,25 @@ from vivace.rtc.line import LineState
 from vivace.rtc.media_address import ANYWHERE, MediaAddress
 from vivace.rtc.seams import (
     PLAYOUT_DELAY,
-    accept_rsa,
     agree_on_extension,
     agree_on_transport_cc,
     agreed_codecs,
     call_h264,
     codec_name,
-    end_consent,
-    gather_loopback_too,
-    gathering_ended,
     on_arrival,
-    refuse_malformed_stun,
     remember_few_sources,
     replace_jitter_buffer,
     replace_requests,
     send_arrivals,
     sources_heard,
     window_left,
+)
+from vivace.rtc.transport_seams import (
+    accept_rsa,
+    end_consent,
+    gather_loopback_too,
+    gathering_ended,
+    refuse_malformed_stun,
 )
 
 _log = logging.getLogger(__name__)

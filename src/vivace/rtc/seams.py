@@ -1,19 +1,16 @@
-"""All uses of private parts of aiortc and aioice: one function each, with the reason.
+"""All uses of private parts of aiortc, but for its transports (`transport_seams`): one function each, with the reason.
 
 `tests/rtc/test_seams.py` fails if a new aiortc has renamed or changed one of them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
-from aioice import ice, stun
-from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, RTCSctpTransport
+from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver, RTCSctpTransport
 from aiortc.codecs import CODECS
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
@@ -31,8 +28,6 @@ from aiortc.rtp import (
     pack_rtcp_packet,
     unpack_header_extensions,
 )
-
-from vivace.rtc.media_address import ANYWHERE, MediaAddress
 
 OnEstimate = Callable[[int], None]
 """Callback with a receiver's estimate of its path's capacity, bit/s."""
@@ -54,21 +49,9 @@ _SEND_RTCP = "_send_rtcp"
 _LAST_REPORT = "_RTCRtpSender__lsr"
 _TAKE_REPORT = "_handle_rtcp_packet"
 _SEND_KEYFRAME = "_send_keyframe"
-_CONNECTION = "_connection"
-_GET_CANDIDATES = "get_component_candidates"
-_QUERY_CONSENT = "query_consent"
-_PARSE = "parse_message"
-_CERTIFICATES = "_RTCPeerConnection__certificates"
-_MAKE_CONTEXT = "_create_ssl_context"
 
 MAX_REPORTED = 16
 """Most sources in one report; the packet can hold 31."""
-
-CIPHERS = (
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
-    "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-RSA-AES256-GCM-SHA384"
-)
-"""aiortc's cipher suites, and authenticated, forward-secret ones for RSA certificates."""
 
 
 class PacketBuffer(Protocol):
@@ -88,12 +71,12 @@ def replace_jitter_buffer(receiver: RTCRtpReceiver, buffer: PacketBuffer) -> Non
     aiortc's jitter buffer releases a frame only when the next one begins, which costs a frame of latency; releases one
     frame per arriving packet, so that the delay of a lost packet persists; and feeds two unbounded queues.
     """
-    _replace(receiver, _JITTER_BUFFER, buffer)
+    replace_part(receiver, _JITTER_BUFFER, buffer)
 
 
 def replace_requests(receiver: RTCRtpReceiver, requests: NackGenerator) -> None:
     """Let `requests` decide when missing packets are requested: aiortc asks once, unless others go missing too."""
-    _replace(receiver, _REQUESTS, requests)
+    replace_part(receiver, _REQUESTS, requests)
 
 
 class _Sources(dict[int, Any]):
@@ -115,7 +98,7 @@ def remember_few_sources(receiver: RTCRtpReceiver) -> None:
     aiortc keeps every source, and a report on more than fit into a packet ends the task that sends reports; closing the
     receiver then waits for that task for ever.
     """
-    _replace(receiver, _SOURCES, _Sources())
+    replace_part(receiver, _SOURCES, _Sources())
 
 
 def sources_heard(receiver: RTCRtpReceiver) -> int:
@@ -193,7 +176,7 @@ def agree_on_transport_cc(transceiver: RTCRtpTransceiver, extension_id: int) -> 
         if codec.rtcpFeedback:
             kept = [feedback for feedback in codec.rtcpFeedback if feedback.type != "goog-remb"]
             codec.rtcpFeedback = [*kept, RTCRtcpFeedback(type=TRANSPORT_CC)]
-    _replace(transceiver.receiver, _REMB, None)
+    replace_part(transceiver.receiver, _REMB, None)
 
 
 def propose_start_bitrate(transceiver: RTCRtpTransceiver, bitrate_bps: int) -> None:
@@ -221,7 +204,7 @@ def on_arrival(receiver: RTCRtpReceiver, callback: Callable[[int, int], None]) -
             callback(number, packet.ssrc)
         await take(packet, arrival_time_ms=arrival_time_ms)
 
-    _replace(receiver, _TAKE_RTP, note_and_take)
+    replace_part(receiver, _TAKE_RTP, note_and_take)
 
 
 async def send_arrivals(receiver: RTCRtpReceiver, ssrc: int, fci: bytes) -> None:
@@ -254,7 +237,7 @@ def number_packets(sender: RTCRtpSender, on_sent: Callable[[int, int], None]) ->
     Other senders of the same transport, such as audio, are not numbered.
     """
     numbering = _Numbering(getattr(sender, _SENDER_EXTENSIONS))
-    _replace(sender, _SENDER_EXTENSIONS, numbering)
+    replace_part(sender, _SENDER_EXTENSIONS, numbering)
     send = getattr(sender.transport, _SEND)
 
     async def note_and_send(data: bytes) -> None:
@@ -262,7 +245,7 @@ def number_packets(sender: RTCRtpSender, on_sent: Callable[[int, int], None]) ->
             on_sent(numbering.number, len(data))  # aiortc sends a packet right after serialising it
         await send(data)
 
-    _replace(sender.transport, _SEND, note_and_send)
+    replace_part(sender.transport, _SEND, note_and_send)
 
 
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
@@ -300,7 +283,7 @@ def limit_playout_delay(sender: RTCRtpSender, at_once: Callable[[], bool]) -> No
     A browser otherwise evens out the times at which pictures come, which are those at which they were painted. Call
     before the sender starts.
     """
-    _replace(sender, _SENDER_EXTENSIONS, _PlayoutDelay(getattr(sender, _SENDER_EXTENSIONS), at_once))
+    replace_part(sender, _SENDER_EXTENSIONS, _PlayoutDelay(getattr(sender, _SENDER_EXTENSIONS), at_once))
 
 
 def on_arrivals(transport: Any, callback: Callable[[bytes], None]) -> None:
@@ -317,7 +300,7 @@ def on_arrivals(transport: Any, callback: Callable[[bytes], None]) -> None:
             at = end
         await take(data)
 
-    _replace(transport, _TAKE_RTCP, look_and_take)
+    replace_part(transport, _TAKE_RTCP, look_and_take)
 
 
 def on_sender_report(receiver: RTCRtpReceiver, callback: Callable[[float, int], None]) -> None:
@@ -329,7 +312,7 @@ def on_sender_report(receiver: RTCRtpReceiver, callback: Callable[[float, int], 
             callback(packet.sender_info.ntp_timestamp / 2**32, packet.sender_info.rtp_timestamp)
         await take(packet)
 
-    _replace(receiver, _TAKE_REPORT, look_and_take)
+    replace_part(receiver, _TAKE_REPORT, look_and_take)
 
 
 def shift_reports(sender: RTCRtpSender, ahead_s: Callable[[], float]) -> None:
@@ -344,10 +327,10 @@ def shift_reports(sender: RTCRtpSender, ahead_s: Callable[[], float]) -> None:
             if isinstance(packet, RtcpSrPacket):
                 packet.sender_info.ntp_timestamp += round(ahead_s() * 2**32)
                 # What the reply names, from which aiortc has the round-trip time.
-                _replace(sender, _LAST_REPORT, packet.sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF)
+                replace_part(sender, _LAST_REPORT, packet.sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF)
         await send(packets)
 
-    _replace(sender, _SEND_RTCP, shift_and_send)
+    replace_part(sender, _SEND_RTCP, shift_and_send)
 
 
 def payload_of(packet: RtpPacket) -> bytes:
@@ -363,112 +346,17 @@ def replace_encoder(sender: RTCRtpSender, codec: str, on_estimate: OnEstimate) -
     message.
     """
     packers: dict[str, type[_H264Packer] | type[_Vp8Packer]] = {"H264": _H264Packer, "VP8": _Vp8Packer}
-    _replace(sender, _SENDER_ENCODER, packers[codec](on_estimate))
+    replace_part(sender, _SENDER_ENCODER, packers[codec](on_estimate))
 
 
 def on_keyframe_request(sender: RTCRtpSender, callback: Callable[[], None]) -> None:
     """Call `callback` if the receiver requests a keyframe (PLI or FIR); aiortc only tells its own encoder."""
-    _replace(sender, _SEND_KEYFRAME, callback)
+    replace_part(sender, _SEND_KEYFRAME, callback)
 
 
 def sent_timestamp(sender: RTCRtpSender) -> int:
     """Return the RTP timestamp of the last packet sent: the only way to learn aiortc's random origin."""
     return int(getattr(sender, _SENDER_TIMESTAMP))
-
-
-_gathering: WeakKeyDictionary[Any, set[asyncio.Task[Any]]] = WeakKeyDictionary()
-"""Candidate gathering tasks by aioice connection."""
-
-
-GATHER_S = 1.0
-
-
-def gather_loopback_too(ice_transport: Any, at: MediaAddress = ANYWHERE) -> None:
-    """Offer 127.0.0.1 as well: aioice omits it, and a machine without a network would have no address at all.
-
-    Sockets are opened, and addresses announced, as `at` says: aioice opens any free port.
-
-    STUN and TURN servers that do not answer within `GATHER_S` are skipped, since every new connection waits for them.
-
-    Gathering runs to its end, even if the caller is cancelled or the connection is closed: aioice registers sockets
-    only when those of all addresses are open, and would leak them otherwise. See `gathering_ended`.
-    """
-    connection = getattr(ice_transport, _CONNECTION)
-    gather = getattr(connection, _GET_CANDIDATES)
-    tasks = _gathering.setdefault(connection, set())
-
-    async def gather_all(component: int, addresses: list[str], timeout: float) -> Any:
-        if at.ports is None:
-            found = await gather(component=component, addresses=addresses, timeout=timeout)
-        else:  # without addresses, aioice asks its TURN server alone
-            found = await at.gather(connection, addresses, component, timeout)
-            found += await gather(component=component, addresses=[], timeout=timeout)
-        return found if at.announced is None else found + at.announce(found)
-
-    async def with_loopback(component: int, addresses: list[str], timeout: float = GATHER_S) -> Any:
-        task = asyncio.ensure_future(gather_all(component, [*addresses, "127.0.0.1"], timeout))
-        tasks.add(task)
-        return await asyncio.shield(task)
-
-    setattr(connection, _GET_CANDIDATES, with_loopback)
-
-
-def host_addresses(*, ipv6: bool) -> list[str]:
-    """Return this machine's addresses of one family, as offered by ICE."""
-    return list(ice.get_host_addresses(use_ipv4=not ipv6, use_ipv6=ipv6))
-
-
-async def gathering_ended(ice_transport: Any) -> None:
-    """Wait until aioice has registered all sockets that it opened, so that closing the connection closes them."""
-    if tasks := _gathering.get(getattr(ice_transport, _CONNECTION)):
-        await asyncio.wait(tasks)
-
-
-def accept_rsa(connection: RTCPeerConnection) -> None:
-    """Accept peers with an RSA certificate too, such as GStreamer 1.22; call before any description is set.
-
-    aiortc offers only ECDSA ciphers. The peer is authenticated by the fingerprint in its description in either case.
-    """
-    for certificate in getattr(connection, _CERTIFICATES):
-        make = getattr(certificate, _MAKE_CONTEXT)
-
-        def with_rsa(srtp_profiles: Any, make: Callable[..., Any] = make) -> Any:
-            context = make(srtp_profiles)
-            context.set_cipher_list(CIPHERS.encode())
-            return context
-
-        _replace(certificate, _MAKE_CONTEXT, with_rsa)
-
-
-def end_consent(ice_transport: Any) -> None:
-    """Prevent the ICE consent check from starting; closing the connection ends one that runs.
-
-    If a connection is closed while it is being established, aioice starts the check nevertheless; it would wait for
-    ever, as no address is left to ask.
-    """
-
-    async def nothing() -> None:
-        pass
-
-    _replace(getattr(ice_transport, _CONNECTION), _QUERY_CONSENT, nothing)
-
-
-def refuse_malformed_stun() -> None:
-    """Make aioice's parser raise ValueError for a malformed STUN packet, which its sockets handle.
-
-    It raises `struct.error` for truncated numbers, which ends as a traceback in the log.
-    """
-    parse: Callable[[bytes], stun.Message] = getattr(stun, _PARSE)
-    if getattr(parse, "__module__", None) == __name__:
-        return
-
-    def parse_or_refuse(data: bytes) -> stun.Message:
-        try:
-            return parse(data)
-        except struct.error as error:
-            raise ValueError(f"malformed STUN packet: {error}") from error
-
-    _replace(stun, _PARSE, parse_or_refuse)
 
 
 class _Packer:
@@ -496,7 +384,8 @@ class _Vp8Packer(_Packer, Vp8Encoder):
     pass
 
 
-def _replace(owner: object, name: str, value: object) -> None:
+def replace_part(owner: object, name: str, value: object) -> None:
+    """Replace a private part, which must be there."""
     if not hasattr(owner, name):
         raise AttributeError(f"this aiortc's {type(owner).__name__} has no {name}; see vivace.rtc.seams")
     setattr(owner, name, value)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vivace.errors import UsageError
-from vivace.rtc.seams import host_addresses
+from vivace.rtc.transport_seams import host_addresses
 from vivace.serve.settings import ServeSettings
 from vivace.settings import state_folder
 from vivace.trust.certificates import Flags, Pair, read_pair, write_pair

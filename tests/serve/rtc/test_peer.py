@@ -24,7 +24,8 @@ from vivace.media.live_sound import SoundPacket
 from vivace.messages import Controls, Ping, Pong, Update
 from vivace.rtc.connection import Line, close_connection
 from vivace.rtc.rates import START_BPS
-from vivace.rtc.seams import _SENDER_EXTENSIONS, GATHER_S, PLAYOUT_DELAY, gather_loopback_too
+from vivace.rtc.seams import _SENDER_EXTENSIONS, PLAYOUT_DELAY
+from vivace.rtc.transport_seams import GATHER_S, gather_loopback_too
 from vivace.serve.rtc import Peer
 from vivace.serve.rtc import peer as peer_module
 from vivace.serve.rtc.factory import PeerFactory

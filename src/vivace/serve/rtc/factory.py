@@ -13,7 +13,7 @@ from aiortc import RTCIceGatherer, RTCIceServer, RTCIceTransport
 from vivace.media.encoders import choose
 from vivace.rtc.broadcast import Broadcast
 from vivace.rtc.media_address import MediaAddress
-from vivace.rtc.seams import GATHER_S, gather_loopback_too
+from vivace.rtc.transport_seams import GATHER_S, gather_loopback_too
 from vivace.serve.control import ControlLimits
 from vivace.serve.ports import Role
 from vivace.serve.rtc.peer import Peer, PeerLimits
