@@ -89,3 +89,5 @@ def test_a_model_without_looks_says_so(tmp_path: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().err
     assert "style_image" in said
     assert "mini2 has one" in said
+    assert main([*RUN, "--region-cache", "on", "-p", "oil", "-o", "null"]) == 2
+    assert "mini2 and wan have one" in capsys.readouterr().err

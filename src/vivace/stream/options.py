@@ -132,4 +132,6 @@ def _no_such(name: object, spec: ModelSpec, known: Mapping[str, ControlSpec]) ->
         return ControlError(f"{name} is fixed when the model is loaded; load it with {name}, or leave it out")
     refusal = unknown(name, spec.name, known, "option")
     has_it = [each.name for each in families().values() if any(name == own.name for own in each.controls)]
-    return ControlError(f"{refusal}; {' and '.join(has_it)} has one") if has_it else refusal
+    if not has_it:
+        return refusal
+    return ControlError(f"{refusal}; {' and '.join(has_it)} {'has' if len(has_it) == 1 else 'have'} one")
