@@ -123,6 +123,15 @@ def test_what_the_profile_does_not_know_is_written_to_a_lock(profile: Profile, p
     verdicts = {verdict.role: verdict for verdict in check_files(profile, places=places)}
     assert verdicts["small"].state == "wrong"
     assert "remove it and pull again" in verdicts["small"].words
+    (places.folder / "owner/name/small.json").unlink()
+    (mirror / "owner/name/small.json").write_bytes(b"SMALL")
+    with pytest.raises(
+        CheckpointError, match=r"not the file that was pulled first; to take another, delete .*mine\.lock"
+    ):
+        pull(plan(profile, mirror=str(mirror), places=places))
+    (mirror / "owner/name/small.json").write_bytes(SMALL)
+    pull(plan(profile, mirror=str(mirror), places=places))
+    assert [verdict.state for verdict in check_files(profile, places=places)] == ["ok", "ok", "absent"]
     for damaged in ("{", '{"owner/name/small.json": {"size": 5}}'):  # the latter is an older form
         Lock.path(places.folder, profile).write_text(damaged)
         with pytest.raises(

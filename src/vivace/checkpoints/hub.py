@@ -173,8 +173,8 @@ def plan(
         found = _present(spec, source, profile, places)
         at = source_of_files.path(source)
         fetchable = at is not None if source_of_files.folder else source.repo is not None
-        size = source.size
-        if size is None and found is None and fetchable:
+        size = found.stat().st_size if found else source.size
+        if size is None and fetchable:
             size = at.stat().st_size if at else _ask(source, profile, places, source_of_files.endpoint).size
         items.append(Item(spec, source, found, fetchable, size))
     return Plan(profile, tuple(items), source_of_files, places)
@@ -212,8 +212,10 @@ def pull(to_do: Plan, progress: Progress = lambda _what, _done, _of: None) -> li
 
 
 def _fetch(item: Item, to_do: Plan, progress: Progress) -> Path:
-    source, folder, sha256 = item.source, to_do.places.folder, item.source.sha256
+    source, folder = item.source, to_do.places.folder
     lock = Lock.read(folder, to_do.profile)
+    recorded = lock.sha256.get(source.name)
+    sha256 = source.sha256 or recorded
     if to_do.mirror.folder:
         path = _copy(item, to_do, progress)
     else:
@@ -228,9 +230,10 @@ def _fetch(item: Item, to_do: Plan, progress: Progress) -> Path:
     except CheckpointError as error:
         for copy in {path.resolve(), path}:  # in the hub's cache, a link and what it leads to
             copy.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"{source.name} is not the file its profile names: {error}; the copy was removed"
-        ) from error
+        what = "its profile names"
+        if source.sha256 is None and recorded is not None:
+            what = f"that was pulled first; to take another, delete {Lock.path(folder, to_do.profile)}"
+        raise CheckpointError(f"{source.name} is not the file {what}: {error}; the copy was removed") from error
     if source.sha256 is None:
         lock.sha256[source.name] = found
     if lock != Lock.read(folder, to_do.profile):

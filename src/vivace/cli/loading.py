@@ -39,7 +39,7 @@ class LoadFlags:
     """`cpu`, `cuda` or `cuda:N`; a GPU where there is one and the model can use it, if not given."""
     runtime: Annotated[str | None, Parameter(group=MACHINE)] = None
     """Runtime of the network, one of those `vivace models show` names; the fastest there is if not given."""
-    precision: Annotated[Literal["f32", "bf16", "f16"] | None, Parameter(group=MACHINE)] = None
+    precision: Annotated[Literal["f32", "bf16", "f16", "int8"] | None, Parameter(group=MACHINE)] = None
     """Precision to compute in; what the device is fast at if not given."""
 
     def load_options(self, model: str, *, steps: int | None = None) -> tuple[LoadOptions, dict[str, str]]:

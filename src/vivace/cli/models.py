@@ -244,8 +244,11 @@ def _pull(name: str, *, style: str | None, variant: str | None, optional: bool, 
                 console.print("Interrupted; what has come is kept, and pulling again goes on from there.")
                 raise
         console.print("All of it is there and is what it should be.")
-        for repo, revision in Lock.read(to_do.places.folder, profile).revisions.items():
+        lock = Lock.read(to_do.places.folder, profile)
+        for repo, revision in lock.revisions.items():
             console.print(f"{repo} is kept at commit {revision[:12]}, as it was pulled first.", highlight=False)
+        for name, sha256 in lock.sha256.items():
+            console.print(f"{name} is kept at sha256 {sha256[:12]}; its publisher states none.", highlight=False)
     if to_do.out_of_reach:
         names = "\n".join(f"  {item.source.name}: {item.state}" for item in to_do.out_of_reach)
         raise CheckpointError(f"these files are still missing:\n{names}\n{_where(to_do)}")

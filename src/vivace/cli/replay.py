@@ -64,7 +64,7 @@ class ReplayOptions:
     """Device to compute on, `cpu`, `cuda` or `cuda:N`; as then if not given."""
     runtime: Annotated[str | None, Parameter(group=MACHINE)] = None
     """Runtime of the network; as then if not given."""
-    precision: Annotated[Literal["f32", "bf16", "f16"] | None, Parameter(group=MACHINE)] = None
+    precision: Annotated[Literal["f32", "bf16", "f16", "int8"] | None, Parameter(group=MACHINE)] = None
     """Precision to compute in; as then if not given."""
     threads: Annotated[int | None, Parameter(group=MACHINE, converter=whole)] = None
     """CPU threads for the model; as many as then if not given."""

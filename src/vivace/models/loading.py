@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from vivace.checks import nearest
 from vivace.errors import UsageError
 
-Precision = Literal["f32", "bf16", "f16"]
+Precision = Literal["f32", "bf16", "f16", "int8"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

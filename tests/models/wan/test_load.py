@@ -13,6 +13,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 from safetensors.torch import save_file
+from torch import nn
 from transformers import UMT5EncoderModel
 
 import wan_mirror as toy
@@ -24,22 +25,23 @@ from vivace.checkpoints.hub import plan, pull
 from vivace.checkpoints.profile import Profile
 from vivace.checkpoints.tensors import open_tensors
 from vivace.cli import main
-from vivace.errors import CheckpointError, ControlError, UsageError
+from vivace.errors import BackendUnavailableError, CheckpointError, ControlError, UsageError
 from vivace.models import describe
 from vivace.models.base import Chunk, RuntimeInfo
 from vivace.models.check import check_files
 from vivace.models.loading import LoadOptions
 from vivace.models.wan.checkpoint import find_vae
 from vivace.models.wan.components import Components
-from vivace.models.wan.load import Widths, load_components
+from vivace.models.wan.load import Widths, choose_runtime, load_components
 from vivace.models.wan.lora import read_wan_lora
 from vivace.models.wan.model import WanModel
-from vivace.models.wan.network import WanConfig
+from vivace.models.wan.network import WanConfig, WanNetwork
 from vivace.models.wan.profile import WanProfile
 from vivace.models.wan.text import HashText, WanPrompts
 from vivace.models.wan.umt5 import UmT5, find_text, read_tokenizer
 from vivace.models.wan.vae import FeatureCache, VaeConfig, WanVae
 from vivace.runtime.torch.device import open_device
+from vivace.runtime.torch.packed import Int8Linear
 
 CPU = torch.device("cpu")
 CPU_DEVICE, INFO = open_device("cpu"), RuntimeInfo("eager", "CPU", "f32")
@@ -110,7 +112,7 @@ def test_the_large_transformer_is_a_style() -> None:
     assert large.head_dim == Widths(profile).transformer.head_dim == 128
     assert [spec.role for spec in profile.needed(profile.style("14b")) if "wan_causal" in spec.path] == ["base"]
     with torch.device("meta"):
-        assert large.parameters() == pytest.approx(14.3e9, rel=0.01)
+        assert sum(each.numel() for each in WanNetwork(large).parameters()) == pytest.approx(14.3e9, rel=0.01)
 
 
 def test_the_autoencoder_of_diffusers_is_read_and_gives_its_numbers(tmp_path: Path) -> None:
@@ -407,6 +409,26 @@ def test_a_book_is_no_prompt(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match="10,000,000 characters"):
         prompts(tmp_path, toy.text_encoder()).encode("x" * 10_000_000)
     assert WanPrompts(HashText(8, 12)).encode("a b").embeds.shape == (3, 8)
+
+
+def test_weights_become_integers_while_they_are_read(places: Places, load: Load) -> None:
+    profile = describe(str(places.folder.parent / "self-forcing.toml"))
+    assert isinstance(profile, WanProfile)
+    rounded = load_components(profile, LoadOptions(), CPU, torch.float32, places, packed=Int8Linear).network
+    assert not any(isinstance(part, nn.Linear) for part in rounded.blocks.modules())
+    assert isinstance(rounded.head.head, nn.Linear)
+    x = torch.randn(1, 6, 48, generator=torch.Generator().manual_seed(1))
+    for block, exact in zip(rounded.blocks, load().network.blocks, strict=True):
+        with torch.inference_mode():
+            found, wanted = block.ffn(x), exact.ffn(x)
+        assert 0 < float((found - wanted).norm() / wanted.norm()) < 0.05
+
+
+def test_integers_take_no_loras_and_no_other_runtime() -> None:
+    assert choose_runtime(None, CPU, "int8", changes=False)[0] == "packed"
+    for runtime, changes in (("eager", False), (None, True)):
+        with pytest.raises(BackendUnavailableError, match="int8 needs the runtime packed"):
+            choose_runtime(runtime, CPU, "int8", changes=changes)
 
 
 def test_random_weights_need_no_files_and_follow_the_seed(tmp_path: Path) -> None:

@@ -132,11 +132,12 @@ class WanDenoiser(Denoiser):
         """Return the bytes of the transformer's weights and of the rings of a stream."""
         from vivace.models.wan.ring import ring_nbytes
         from vivace.models.wan.stream_state import latent_size
+        from vivace.runtime.torch.packed import weights_nbytes
 
-        cfg, dtype = self._network.cfg, self._network.patch_embedding.weight.dtype
+        dtype = self._network.patch_embedding.weight.dtype
         rows = len(self._sampling.steps) if self._sampling.stream_batch else 1
-        ring = ring_nbytes(cfg, self._sampling.window, self._network.grid(*latent_size(size)), dtype)
-        return cfg.parameters() * dtype.itemsize + rows * ring
+        grid = self._network.grid(*latent_size(size))
+        return weights_nbytes(self._network) + rows * ring_nbytes(self._network.cfg, self._sampling.window, grid, dtype)
 
 
 def denoiser_of(model: StreamModel[Any], size: tuple[int, int]) -> Denoiser:

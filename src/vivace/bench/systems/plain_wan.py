@@ -8,6 +8,7 @@ included, and norms in float32 operation by operation. It is the baseline that a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -101,6 +102,8 @@ def open_plain(
     """
     del runtime  # there is one plain form
     chosen = LoadOptions.from_dict(options or {})
+    if chosen.precision == "int8":
+        chosen = replace(chosen, precision=None)
     loaded = cast("WanModel", load_model(model, runtime="eager", threads=threads, options=chosen))
     make_plain(loaded.components.network)
     return ModelSystem(loaded, about=f"as published, {describe(loaded)}")

@@ -122,7 +122,7 @@ def _load(
 ) -> Live2DiffModel:
     if threads is not None:
         torch.set_num_threads(threads)
-    precision = options.precision or choose_precision(device.torch, on_cuda="f16")  # as published
+    precision = choose_precision(device.torch, on_cuda="f16", asked=options.precision)  # f16 as published
     mode, notes = choose_mode(runtime, device.torch)
     components = load_components(profile, options, device.torch, DTYPES[precision])
     name = device.name if device.torch.type == "cuda" else f"{device.name}, {torch.get_num_threads()} threads"

@@ -6,7 +6,7 @@ for good on the way, LoRAs of the user can be weighed anew at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from vivace.models.wan.components import Checkpoint, Components
 from vivace.models.wan.family import FAMILY
 from vivace.models.wan.lora import open_lora, read_wan_lora
 from vivace.models.wan.model import WanModel
-from vivace.models.wan.network import WanConfig, WanNetwork
+from vivace.models.wan.network import Block, WanConfig, WanNetwork
 from vivace.models.wan.profile import WanProfile, WanStyle
 from vivace.models.wan.stream_state import WanStream
 from vivace.models.wan.taehv import Taehv, TaehvConfig
@@ -39,7 +39,7 @@ from vivace.models.wan.vae import VaeConfig, WanVae
 from vivace.runtime.torch.choose import choose_mode
 from vivace.runtime.torch.device import TorchDevice, open_device
 from vivace.runtime.torch.graphs import Mode
-from vivace.runtime.torch.packed import pack
+from vivace.runtime.torch.packed import PACKED, Packed, pack
 from vivace.runtime.torch.precision import DTYPES, choose_precision
 
 if TYPE_CHECKING:
@@ -96,11 +96,12 @@ def _load(
 ) -> WanModel:
     if threads is not None:
         torch.set_num_threads(threads)
-    precision = options.precision or choose_precision(device.torch, on_cuda="bf16")
-    components = load_components(profile, options, device.torch, DTYPES[precision])
-    runtime, mode, notes = choose_runtime(runtime, device.torch, precision, changes=bool(components.loras))
-    if runtime == "packed":
-        pack(components.network.blocks)
+    precision = choose_precision(device.torch, on_cuda="bf16", asked=options.precision, int8=True)
+    runtime, mode, notes = choose_runtime(runtime, device.torch, precision, changes=bool(options.loras))
+    # Beside the layers of integers the rest is in the type that the device is fast in.
+    dtype = DTYPES[choose_precision(device.torch, on_cuda="bf16") if precision == "int8" else precision]
+    layer = PACKED[precision] if runtime == "packed" else None
+    components = load_components(profile, options, device.torch, dtype, packed=layer)
     name = device.name if device.torch.type == "cuda" else f"{device.name}, {torch.get_num_threads()} threads"
     return WanModel(components, device, info=RuntimeInfo(runtime, name, precision, notes), mode=mode)
 
@@ -119,10 +120,15 @@ def choose_runtime(
     Raises:
         BackendUnavailableError: the runtime asked for does not work here.
     """
-    packs = device.type == "cpu" and precision == "bf16" and not changes
+    packs = device.type == "cpu" and precision in ("bf16", "int8") and not changes
     if runtime == "packed" and not packs:
         raise BackendUnavailableError(
-            "the runtime packed takes bf16 on a CPU without LoRAs of your own; take the runtime eager for all else"
+            "the runtime packed takes bf16 or int8 on a CPU without LoRAs of your own; take the runtime eager for all "
+            "else"
+        )
+    if precision == "int8" and (runtime not in (None, "packed") or changes):
+        raise BackendUnavailableError(
+            "int8 needs the runtime packed, which takes no LoRAs of your own; give another precision for them"
         )
     if runtime == "packed" or (runtime is None and packs):
         return "packed", "eager", ()
@@ -136,8 +142,18 @@ def load_components(
     device: torch.device,
     dtype: torch.dtype,
     places: Places | None = None,
+    *,
+    packed: type[Packed] | None = None,
 ) -> Components:
     """Load the weights of a model onto a device.
+
+    Args:
+        profile: of the model.
+        options: of the user.
+        device: of the weights.
+        dtype: of the weights, those of packed integers apart.
+        places: of files; this machine's if None.
+        packed: layer that the blocks' linear layers become, block by block while they are loaded; None is none.
 
     Raises:
         UsageError: a style, a role or a number of steps that does not exist.
@@ -148,12 +164,12 @@ def load_components(
     options.check_files()
     checkpoint, widths = _checkpoint(profile, style, options), Widths(profile, style)
     if options.random_weights:
-        return _random_components(profile, options, checkpoint, widths, device, dtype)
+        return _random_components(profile, options, checkpoint, widths, device, dtype, packed)
     places = places or Places.of_this_machine()
     also = ("autoencoder",) if options.controls["autoencoder"] == "full" else ()
     paths = locate(profile, style, given=options.files, also=also, places=places)
     files = _Files(profile, widths, paths, places, device, dtype)
-    network = files.transformer()
+    network = files.transformer(packed)
     stack = LoraStack(network, UNET_PREFIX)
     for name, (path, weight) in given_loras(options.loras).items():
         stack.add(name, read_wan_lora(open_lora(path), network), weight=weight)
@@ -185,7 +201,7 @@ class _Files:
     device: torch.device
     dtype: torch.dtype
 
-    def transformer(self) -> WanNetwork:
+    def transformer(self, packed: type[Packed] | None) -> WanNetwork:
         profile, path = self.profile, self.paths.get("base") or self.paths["generator"]
         check_name(path, profile.weights)
         network = empty(WanNetwork, self.widths.transformer, self.device, self.dtype)
@@ -197,7 +213,11 @@ class _Files:
         merges = []
         if (lora := self.paths.get("lora")) is not None:
             merges.append(Merge(lora.name, read_wan_lora(open_lora(lora), network)))
-        fill(network, find(file), merges=merges, prefix=UNET_PREFIX)
+        stored = find(file)
+        for prefix, part in _parts(network):
+            own = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+            fill(part, own, merges=merges, prefix=UNET_PREFIX + prefix.replace(".", "_"))
+            _pack(part, packed)
         return network
 
     def tiny_autoencoder(self) -> TinyCodec:
@@ -235,6 +255,20 @@ class _Files:
         fill(module, find(kept_as_safetensors(self.paths[role], self.places.folder, find)))
 
 
+def _parts(network: WanNetwork) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the parts of a transformer, each block by itself, with the prefix of its keys."""
+    for name, child in network.named_children():
+        if isinstance(child, nn.ModuleList):
+            yield from ((f"{name}.{number}.", block) for number, block in enumerate(child))
+        else:
+            yield f"{name}.", child
+
+
+def _pack(part: nn.Module, packed: type[Packed] | None) -> None:
+    if packed is not None and isinstance(part, Block):
+        pack(part, packed)
+
+
 def _random_components(
     profile: WanProfile,
     options: LoadOptions,
@@ -242,10 +276,13 @@ def _random_components(
     widths: Widths,
     device: torch.device,
     dtype: torch.dtype,
+    packed: type[Packed] | None,
 ) -> Components:
     """Return components of full size with random weights: as fast as the real ones, and good for nothing else."""
     cfg, pixel_range = widths.transformer, profile.pictures.pixel_range
-    network = randomise(empty(WanNetwork, cfg, device, dtype), options.seed)
+    network = empty(WanNetwork, cfg, device, dtype)
+    for number, (_, part) in enumerate(_parts(network)):
+        _pack(randomise(part, options.seed + number), packed)
     autoencoder: Autoencoder
     if options.controls["autoencoder"] == "tiny":
         autoencoder = TinyCodec(

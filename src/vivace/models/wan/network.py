@@ -45,11 +45,6 @@ class WanConfig:
         """Channels of one head."""
         return self.dim // self.heads
 
-    def parameters(self) -> int:
-        """Return the number of weights."""
-        with torch.device("meta"):
-            return sum(parameter.numel() for parameter in WanNetwork(self).parameters())
-
 
 class Attention(Protocol):
     """Self-attention among tokens, and to the memory of the caller."""
