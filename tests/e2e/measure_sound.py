@@ -4,7 +4,9 @@ A page sends numbered pictures that flash and a tone that beeps, both every two 
 back. The number in the picture tells when the flash is on screen; the audio graph tells when the beep is heard, just
 before the loudspeaker. So *apart* is the whole difference between them: capture, both encoders, the server, and the
 browser's synchronisation; positive is late sound. A recording runs beside it and is analysed in the same way. Both are
-reported for the first and for the last minute. Nothing here is asserted.
+reported for the first and for the last minute. `held` says every five seconds how long the browser kept pictures and
+sound waiting, how long it had to, and was asked to (ms), and the median way of the pictures: what is not the network's
+or the server's is seen there. Nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -152,7 +154,8 @@ def main() -> None:
             if options.keep is not None:
                 options.keep.mkdir(parents=True, exist_ok=True)
                 path.rename(options.keep / path.name)
-        print(json.dumps(told, indent=1))
+        course = told.pop("held")
+        print(json.dumps(told, indent=1), *map(json.dumps, course), sep="\n")
 
 
 if __name__ == "__main__":

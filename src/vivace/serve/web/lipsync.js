@@ -18,35 +18,48 @@ export class LipSync {
 
   /** Take a report of the connection, and hold back what is early: the browser counts by the times that it is told of both. */
   look(report) {
-    const now = {}, playing = {};
+    const now = {}, playing = {}, waits = { audio: 0, video: 0 };
     for (const part of report.values()) {
       if (part.type !== "inbound-rtp") continue;
       const { packetsReceived = 0 } = this.#last.get(part.kind) ?? {};
       if (part.packetsReceived > packetsReceived) playing[part.kind] = part.estimatedPlayoutTimestamp;
       now[part.kind] = part;
+      waits[part.kind] = Math.max(0, this.#meanMs(part, "jitterBufferTargetDelay") - this.#meanMs(part, "jitterBufferMinimumDelay")) || 0;
     }
     const earlyMs = playing.audio - playing.video;   // of sound; NaN where one of them rests, or the browser does not tell
     this.#apart = Number.isFinite(earlyMs) ? [...this.#apart, earlyMs].slice(-REPORTS[1]) : [];
     const looks = this.#apart.length;
     const midMs = [...this.#apart].sort((a, b) => a - b)[looks >> 1];
-    if (looks >= REPORTS[0] && Math.abs(midMs) > NOISE_MS / looks) {
-      if (midMs > 0) this.#hold("audio", "video", midMs, now);
-      else this.#hold("video", "audio", -midMs, now);
-      this.#apart = [];
+    const bothMs = Math.min(waits.audio, waits.video);
+    if (bothMs > NOISE_MS / REPORTS[0]) this.#release(bothMs);
+    else if (looks >= REPORTS[0] && Math.abs(midMs) > NOISE_MS / looks) {
+      if (midMs > 0) this.#hold("audio", "video", midMs, now, waits.video);
+      else this.#hold("video", "audio", -midMs, now, waits.audio);
     }
     this.#last = new Map(Object.entries(now));
   }
 
-  #hold(early, other, ms, now) {
-    if (this.#held[other]) this.#set(other, Math.max(0, this.#held[other] - ms));
-    else this.#set(early, Math.min(MOST_HELD_MS, Math.max(this.#held[early], this.#bufferMs(now[early])) + ms));
+  // Each waits for the other: after a stall the browser held one back, this the other, and neither is needed any more.
+  #release(ms) {
+    for (const kind of ["audio", "video"]) this.#set(kind, Math.max(0, this.#held[kind] - ms));
+    this.#apart = [];
   }
 
-  // A buffer holds at least what it is asked to, so what it holds by itself is added to.
-  #bufferMs(part) {
+  // What the browser itself holds the other back by is its own to let go, and no reason to wait for it.
+  #hold(early, other, ms, now, otherWaitsMs) {
+    if (this.#held[other]) this.#set(other, Math.max(0, this.#held[other] - ms));
+    else if (ms > otherWaitsMs) {
+      const beganMs = Math.max(this.#held[early], this.#meanMs(now[early], "jitterBufferTargetDelay") || 0);
+      this.#set(early, Math.min(MOST_HELD_MS, beganMs + ms - otherWaitsMs));
+    }
+    this.#apart = [];
+  }
+
+  // Mean since the last report. A buffer holds at least what it is asked to, so what it holds by itself is added to.
+  #meanMs(part, name) {
     const before = this.#last.get(part.kind);
     const count = part.jitterBufferEmittedCount - (before?.jitterBufferEmittedCount ?? 0);
-    return count > 0 ? (1000 * (part.jitterBufferTargetDelay - (before?.jitterBufferTargetDelay ?? 0))) / count : 0;
+    return (1000 * (part[name] - (before?.[name] ?? 0))) / count;
   }
 
   #set(kind, ms) {
