@@ -201,6 +201,10 @@ def test_what_is_no_address_is_refused_at_once(target: str) -> None:
 def test_nobody_there_is_said(server: LiveServer) -> None:
     with WhipSink("http://127.0.0.1:1/whip") as sink, pytest.raises(SinkWriteError, match="no connection"):
         endlessly(sink, lambda: False)
+    short = WhipSink("http://127.0.0.1:1/whip")
+    short.write(frames_of([grey(1, SIZE)])[0])
+    with pytest.raises(SinkWriteError, match="no connection"):
+        short.close()  # a stream that ends before it could connect has sent nothing, which is no success
     with pytest.raises(SourceNotFoundError, match="cannot connect"):
         WhepSource("http://127.0.0.1:1/whep")
     with pytest.raises(SourceUnsupportedError, match="404"):
@@ -219,7 +223,8 @@ def test_a_server_that_never_answers_holds_nobody_up(monkeypatch: pytest.MonkeyP
             endlessly(sink, lambda: False)
         again = WhipSink(f"http://127.0.0.1:{silent.getsockname()[1]}/whip")
         again.write(frames_of([grey(1, SIZE)])[0])
-        again.close()
+        with pytest.raises(SinkWriteError, match="no connection"):
+            again.close()
         again.close()
         with pytest.raises(SinkWriteError, match="closed"):
             again.write(frames_of([grey(1, SIZE)])[0])

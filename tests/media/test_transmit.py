@@ -24,6 +24,7 @@ from vivace.media.open import open_sink, open_source
 from vivace.media.statement import Statement
 from vivace.media.transmit import MAX_WAITING_BYTES, NetworkSink, Relay, with_packet_size
 from vivace.media.transmit import PATIENCE_S as PEER_PATIENCE_S
+from vivace.redaction import MARK, redact
 
 from .clips import beep, frames_of, grey
 
@@ -90,8 +91,9 @@ def test_packets_fit_the_network_and_a_group_stays_within_it(address: str, sent_
 
 @pytest.mark.parametrize("address", ["udp://239.1.2.3", "tcp://127.0.0.1", "rtmp:///live", "rtsp://h:99999/x"])
 def test_an_address_that_lacks_something_is_refused_at_once(address: str) -> None:
-    with pytest.raises(SinkUnsupportedError, match=r"machine|port|Port"):
+    with pytest.raises(SinkUnsupportedError, match=r"machine|port|Port") as refused:
         open_sink(address)
+    assert MARK not in redact(str(refused.value)), "what is to be written instead is no secret"
 
 
 @pytest.fixture
@@ -189,6 +191,16 @@ def test_closing_does_not_wait_for_a_silent_peer(silent: str, monkeypatch: pytes
     with pytest.raises(SinkWriteError, match="did not take the end"):
         sink.close()
     sink.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [("rtmp://127.0.0.1:1/live/key", "refused"), ("udp://nobody.invalid:9000", "no machine called nobody.invalid")],
+)
+def test_what_was_never_connected_has_sent_nothing_and_says_why(address: str, reason: str) -> None:
+    with open_sink(address) as sink, pytest.raises(SinkWriteError, match=rf"no connection \(.*{reason}"):
+        for frame in noise(10_000):
+            sink.write(frame)
 
 
 def test_a_sink_that_was_given_nothing_closes() -> None:

@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from contextlib import suppress
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -171,6 +171,7 @@ class WhipSink(LineSink):
         self._thread: _LoopThread | None = None
         self._session: RtcSession | None = None
         self._standing: Any = None
+        self._refused = False
         self._closed = False
 
     def write(self, frame: Frame) -> None:
@@ -200,8 +201,9 @@ class WhipSink(LineSink):
     def _check(self) -> None:
         try:
             self._standing.result()
-        except (VivaceError, OSError) as error:
-            raise SinkWriteError(f"{self.name}: no connection ({error})") from None
+        except (VivaceError, OSError, CancelledError) as error:
+            self._refused = True
+            raise SinkWriteError(f"{self.name}: no connection ({str(error) or 'no answer'})") from None
 
     def _speak(self, until_s: float, epoch_s: float) -> None:
         """Send the audio up to a picture; presentation time 0 is at `epoch_s` of the clock."""
@@ -210,12 +212,15 @@ class WhipSink(LineSink):
                 self._session.publish_sound(SoundPacket(packet.data, packet.time_s + epoch_s))
 
     def close(self) -> None:
-        """End the connection, and tell the server."""
+        """End the connection, and tell the server. Raises SinkWriteError where nothing could be sent."""
         if self._closed:
             return
         self._closed = True
+        unsent = self._session is not None and not self.frames_written and not self._refused
         try:
             if self._thread is not None and self._session is not None:
+                if unsent:
+                    wait([self._standing], CLOSE_S)
                 self._standing.cancel()
                 self._thread.begin(_end(self._session, self._exchange)).result(4 * CLOSE_S)
         finally:
@@ -223,6 +228,9 @@ class WhipSink(LineSink):
                 self._thread.close()
             if self._track is not None:
                 self._track.close()
+        if unsent:
+            self._check()
+            raise SinkWriteError(f"{self.name}: connected when the pictures had ended, so nothing was sent")
 
 
 async def _end(session: RtcSession, exchange: _Exchange) -> None:

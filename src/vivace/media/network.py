@@ -305,7 +305,8 @@ def _is_of_video_site(url: str) -> bool:
     return any(host == site or host.endswith(f".{site}") for site in _VIDEO_SITES)
 
 
-def _is_known(host: str) -> bool:
+def is_known(host: str) -> bool:
+    """Tell whether a name of a machine can be resolved."""
     try:
         return bool(socket.getaddrinfo(host, None))
     except OSError:
@@ -340,7 +341,7 @@ def open_url(url: str, *, size: Size | None, fps: float | None, stall_timeout_s:
                     "for many sites with `yt-dlp -o clip.mp4 ADDRESS`, or give the address of a live stream in it, "
                     "which `yt-dlp --get-url ADDRESS` prints"
                 ) from redact_error(error)
-            if (host := urlsplit(url).hostname) and not _is_known(host):
+            if (host := urlsplit(url).hostname) and not is_known(host):
                 raise SourceNotFoundError(
                     f"{redact_address(url)}: no machine called {host} can be found; check the address and the network"
                 ) from redact_error(error)

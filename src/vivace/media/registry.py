@@ -171,7 +171,7 @@ SOURCES = Registry(
         about="a network stream",
         schemes=("srt",),
         lacking="this FFmpeg has no SRT; have a program that does send it on, such as `srt-live-transmit srt://… "
-        "udp://127.0.0.1:PORT`, and read `udp://127.0.0.1:PORT`",
+        "udp://127.0.0.1:9000`, and read `udp://127.0.0.1:9000`",
     ),
     Kind(
         name="whep",
@@ -249,8 +249,8 @@ SINKS = Registry(
         texts="`srt://…`",
         about="a network stream",
         schemes=("srt",),
-        lacking="this FFmpeg has no SRT; send `udp://127.0.0.1:PORT` to a program that does, such as "
-        "`srt-live-transmit udp://:PORT srt://…`, or use RTMP or WHIP",
+        lacking="this FFmpeg has no SRT; send `udp://127.0.0.1:9000` to a program that does, such as "
+        "`srt-live-transmit udp://:9000 srt://…`, or use RTMP or WHIP",
     ),
     Kind(
         name="whip",

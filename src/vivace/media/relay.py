@@ -12,10 +12,12 @@ import socket
 import ssl
 import sys
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 import av
 
 from vivace.media.encode import flush_packets
+from vivace.media.network import is_known
 
 OPENING = {"probesize": "64k", "analyzeduration": "0", "fpsprobesize": "0"}
 """The stream says what it is in its head: nothing has to be guessed from packets, which would be late then."""
@@ -31,7 +33,7 @@ def main() -> int:
                 check_certificate(*order["verify"])
             _relay(incoming, order["address"], order["muxer"], order["options"])
         except (av.FFmpegError, OSError, ValueError) as error:
-            sys.stderr.write(getattr(error, "strerror", None) or str(error))
+            sys.stderr.write(_unknown_host(order["address"]) or getattr(error, "strerror", None) or str(error))
             return 1
     return 0
 
@@ -59,6 +61,12 @@ def _relay(incoming: BinaryIO, address: str, muxer: str, options: dict[str, str]
                 if not connected:
                     connected = True
                     os.write(1, b"+")  # what `Relay` waits for
+
+
+def _unknown_host(address: str) -> str:
+    """Return that the host of an address cannot be found, which FFmpeg calls an input/output error; else nothing."""
+    host = urlsplit(address).hostname
+    return f"no machine called {host} can be found" if host and not is_known(host) else ""
 
 
 def check_certificate(host: str, port: int) -> None:

@@ -247,7 +247,8 @@ class NetworkSink(VideoSink, LineSink):
     def _failure(self, error: Exception) -> SinkWriteError:
         self._failed = True
         reason = getattr(error, "strerror", None) or str(error)
-        return SinkWriteError(f"{self.name}: sending failed after {self.frames_written} frames ({reason})")
+        done = f"sending failed after {self.frames_written} frames" if self.connected else "no connection"
+        return SinkWriteError(f"{self.name}: {done} ({reason})")
 
 
 def check_address(address: str) -> None:
@@ -262,9 +263,9 @@ def check_address(address: str) -> None:
     except ValueError as error:
         raise SinkUnsupportedError(f"the address of an output cannot be read ({error})") from None
     if not host:
-        raise SinkUnsupportedError(f"{url.scheme}:// names no machine; write {url.scheme}://HOST:PORT/…")
+        raise SinkUnsupportedError(f"{url.scheme}:// names no machine; write, e.g., {url.scheme}://127.0.0.1:9000")
     if url.scheme in ("udp", "tcp") and port is None:
-        raise SinkUnsupportedError(f"{url.scheme}://{host} names no port; write {url.scheme}://{host}:PORT")
+        raise SinkUnsupportedError(f"{url.scheme}://{host} names no port; write, e.g., {url.scheme}://{host}:9000")
 
 
 def is_multicast(host: str) -> bool:
