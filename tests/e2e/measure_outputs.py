@@ -2,8 +2,8 @@
 
 `latency`: numbered pictures, 512x288 at 30 fps, go into each output beside a receiver in a separate process, which
 notes the time at which it has decoded each. `three`: the same live run into a file alone, into file, WHIP and RTMP, and
-into file and an RTMP server that is silent, in turn, and the painted frames per second. `marks`: the same run into a
-file without any mark and with all of them, as fast as it goes. Nothing here is asserted.
+into a file beside an RTMP server that is silent and one that is not there, in turn, and the painted frames per second.
+`marks`: the same run into a file without any mark and with all of them, as fast as it goes. Nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from http_fakes import settings_for
 from live_server import live_server
+from media.test_virtual_camera import Driver
 from stream_peers import LISTENS, free_port
 from vivace.bench.latency.webrtc_code import Code
 from vivace.media.frame import Frame
 from vivace.media.open import open_sink
-from vivace.media.sink import Sink
+from vivace.media.sink import Sink, SinkOptions
+from vivace.media.virtual_camera import VirtualCamera, VirtualCameraSink
 from vivace.serve.rtc import make_peer_factory
 from vivace.serve.session import LiveSession
 from vivace.worlds import make_scene
@@ -126,6 +128,19 @@ def watch_playlist(playlist: Path, seen: dict[int, float], stop: threading.Event
                             seen.setdefault(number, at_s)
 
 
+def watch_camera(device: Path, seen: dict[int, float]) -> None:
+    """Read what is written to a virtual camera, in place of its driver."""
+    width, height = SIZE
+    with device.open("rb") as pictures:
+        while data := pictures.read(2 * width * height):
+            at_s = time.monotonic()
+            yuyv = av.VideoFrame(width, height, "yuyv422")
+            yuyv.planes[0].update(data)
+            number = CODE.read(yuyv.to_ndarray(format="rgb24"))
+            if number is not None:
+                seen.setdefault(number, at_s)
+
+
 def feed(sink: Sink, pictures: list[np.ndarray], seconds: float) -> dict[int, float]:
     """Write numbered pictures like a camera; return the time at which each was given."""
     given: dict[int, float] = {}
@@ -148,16 +163,26 @@ def latency(kinds: list[str], seconds: float) -> None:
             seen: dict[int, float] = {}
             stop = threading.Event()
             with ExitStack() as opened:
+                camera = None
                 if kind == "whip":
                     target = opened.enter_context(through_server(seen))
                 elif kind == "hls":
                     target = f"{folder}/live.m3u8"
                     watcher = threading.Thread(target=watch_playlist, args=(Path(target), seen, stop))
                     watcher.start()
+                elif kind == "virtual":
+                    camera = VirtualCamera(10, "Vivace", Path(f"{folder}/video10"))
+                    os.mkfifo(camera.path)
+                    watcher = threading.Thread(target=watch_camera, args=(camera.path, seen))
+                    watcher.start()
                 else:
                     target = f"{kind}://127.0.0.1:{free_port()}" + ("" if kind == "udp" else "/live/key")
                     seen = opened.enter_context(receiver(target, {"fflags": "nobuffer", **LISTENS[kind]}))
-                with open_sink(target, fps=FPS, endless=True) as sink:
+                if camera is None:
+                    sink = open_sink(target, fps=FPS, endless=True)
+                else:
+                    sink = VirtualCameraSink(camera, SinkOptions(fps=FPS), ioctl=Driver())
+                with sink:
                     given = feed(sink, pictures, seconds)
                     time.sleep(2)
                     stop.set()
@@ -188,7 +213,7 @@ def silent() -> Iterator[str]:
 
 def three(turns: int, frames: int, size: str, model: str) -> None:
     """Print the frame rate of live runs into one output, into three, and into one beside a dead one."""
-    found: dict[str, list[float]] = {"one": [], "three": [], "one and a dead one": []}
+    found: dict[str, list[float]] = {"one": [], "three": [], "one and dead ones": []}
     with tempfile.TemporaryDirectory() as folder, silent() as dead:
         for _ in range(turns):
             for name in found:
@@ -199,7 +224,7 @@ def three(turns: int, frames: int, size: str, model: str) -> None:
                         opened.enter_context(receiver(address, LISTENS["rtmp"]))
                         outputs += [address, opened.enter_context(through_server({}))]
                     elif name != "one":
-                        outputs = [dead, *outputs]
+                        outputs = [dead, *outputs, f"rtmp://127.0.0.1:{free_port()}/live/key"]
                     flags = ["--model", model, "--size", size, "--live", "--max-frames", str(frames), "--no-sign"]
                     found[name].append(painted_fps(Path(folder), outputs, flags))
                     print(name, found[name][-1], os.getloadavg()[0], flush=True)
@@ -247,7 +272,7 @@ if __name__ == "__main__":
         sys.exit()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["latency", "three", "marks"])
-    parser.add_argument("--outputs", default="rtmp,rtsp,udp,hls,whip", help="whose latency")
+    parser.add_argument("--outputs", default="rtmp,rtsp,udp,hls,whip,virtual", help="whose latency")
     parser.add_argument("--seconds", type=float, default=12.0, help="of each output's latency")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--frames", type=int, default=450)

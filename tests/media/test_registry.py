@@ -168,8 +168,23 @@ def test_another_distribution_brings_an_output(
     assert isinstance(open_sink("null"), NullSink)
 
 
-def test_why_a_kind_is_not_available_is_told_in_full() -> None:
+@pytest.mark.parametrize("kind", [*SOURCES._kinds.values(), *SINKS._kinds.values()], ids=lambda kind: kind.name)
+def test_every_kind_names_functions_that_there_are(kind: Kind) -> None:
+    available, reason = kind.is_available()
+    assert available != bool(reason)
+    assert redact(reason) == reason, "what is to be written instead is no secret"
+    if kind.opener:
+        assert callable(kind.function(kind.opener))
+    assert kind.words or kind.schemes or kind.suffixes or kind is SOURCES.kinds["file"]
+
+
+def test_the_document_and_the_help_tell_of_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text("utf-8")
     for registry in (SOURCES, SINKS):
-        for kind in registry.kinds.values():
-            reason = kind.is_available()[1]
-            assert redact(reason) == reason, "what is to be written instead is no secret"
+        for kind in registry._kinds.values():
+            what = kind.about if kind.opener else f"{kind.about}: {kind.lacking}"
+            assert f"| {kind.texts} | {what} |" in text
+    assert main(["run", "--help"]) == 0
+    said = "".join(capsys.readouterr().out.split()).replace("│", "")
+    for line in (*SOURCES.lines(), *SINKS.lines()):
+        assert "".join(line.replace("`", "").split()) in said

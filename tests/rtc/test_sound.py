@@ -25,8 +25,10 @@ PACKET = 960
 class Sender:
     """Sender of both streams with its own clocks, and of reports."""
 
-    def __init__(self, *, ntp_s: float = 4e9, sound_ts: int = 2**32 - 2 * PACKET, video_ts: int = 77) -> None:
-        self.ntp_s, self.sound_ts, self.video_ts = ntp_s, sound_ts, video_ts
+    def __init__(
+        self, *, ntp_s: float = 4e9, sound_ts: int = 2**32 - 2 * PACKET, video_ts: int = 77, sample_hz: float = 48_000
+    ) -> None:
+        self.ntp_s, self.sound_ts, self.video_ts, self.sample_hz = ntp_s, sound_ts, video_ts, sample_hz
         self.heard: list[SoundPacket] = []
         self.now_s = 0.0
         self.receiver = SoundReceiver(self.heard.append, clock=lambda: self.now_s)
@@ -42,7 +44,9 @@ class Sender:
         self.receiver.picture_came(round(self.video_ts + at_s * 90_000) % 2**32, arrival_s)
 
     def report(self, at_s: float) -> None:
-        self.receiver._told(self.receiver._sound, self.ntp_s + at_s, round(self.sound_ts + at_s * 48_000) % 2**32)
+        self.receiver._told(
+            self.receiver._sound, self.ntp_s + at_s, round(self.sound_ts + at_s * self.sample_hz) % 2**32
+        )
         self.receiver._told(self.receiver._video, self.ntp_s + at_s, round(self.video_ts + at_s * 90_000) % 2**32)
 
 
@@ -70,6 +74,23 @@ def test_with_reports_it_is_that_of_the_pictures_of_its_moment() -> None:
     assert [packet.time_s for packet in sender.heard[60:]] == pytest.approx(
         [10 + number * 0.02 + 0.15 for number in range(60, 200)], abs=0.001
     )
+
+
+@pytest.mark.parametrize("off", [-2e-4, 2e-4])
+def test_after_ten_minutes_a_sound_card_s_clock_has_moved_nothing(off: float) -> None:
+    """Its 48 kHz are 0.02 % off, which is 120 ms by then; the sender's reports tell it, one every five seconds."""
+    sender = Sender(sample_hz=48_000 * (1 + off))
+    late_s = []
+    for number in range(30_000):
+        at_s = number * PACKET / sender.sample_hz
+        if number % 2 == 0:
+            sender.picture(at_s, 10 + at_s + 0.15)
+        if number % 250 == 0:
+            sender.report(at_s)
+        sender.sound(number, 10 + at_s + 0.03)
+        late_s.append(sender.heard[-1].time_s - (10 + at_s + 0.15))
+    for minute in (late_s[500:3500], late_s[-3000:]):
+        assert max(map(abs, minute)) < 0.002
 
 
 def test_packets_are_put_in_order_and_lost_ones_are_not_waited_for() -> None:

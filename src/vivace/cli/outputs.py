@@ -32,6 +32,11 @@ class SinkOutlet(Outlet):
         self.told = False
         """True once the user was told that it has ended."""
 
+    @property
+    def lost(self) -> int:
+        """Frames that were given to it and are not in the output."""
+        return self.frames_written + self.frames_dropped - self.sink.frames_written
+
 
 @contextmanager
 def beside(outlets: Sequence[Outlet]) -> Iterator[None]:

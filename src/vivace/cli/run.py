@@ -303,7 +303,7 @@ class _Run:
         if self._sizes and self._options.size is None and (note := shrunk(self._sizes, source, stream)):
             self._note(note)
         stats = stream.stats()
-        written = self._sink.frames_written or any(outlet.frames_written for outlet in self._outlets)
+        written = self._sink.frames_written or any(outlet.sink.frames_written for outlet in self._outlets)
         if written or not failed:
             summarise = stills_summary if self._sink.stills else summary
             print(summarise(stats, self._sink.frames_written, self._sink.name, elapsed_s))
@@ -314,7 +314,7 @@ class _Run:
             if self._performance is not None and (said := self._performance.summary):
                 print(said)
             for outlet in self._outlets:
-                print(f"{outlet.frames_written} to {outlet.sink.name}, {outlet.frames_dropped} lost")
+                print(f"{outlet.sink.frames_written} to {outlet.sink.name}, {outlet.lost} lost")
         if self._options.stats is not None:
             write_stats(self._options.stats, stats.to_dict())
 

@@ -160,7 +160,7 @@ class _PicturesSink(Sink):
             save_picture(frame, path, self._statement if frame.painted else None)
         except OSError as error:
             reason = error.strerror or str(error)
-            kept = f"; the {self.frames_written} pictures before it are kept" if self.frames_written else ""
+            kept = "; the pictures before it are kept" if self.frames_written else ""
             raise SinkWriteError(f"{path}: writing failed ({reason}){kept}") from error
         self.frames_written += 1
         self._written[path] = frame.index

@@ -190,6 +190,7 @@ class ReconnectingSink(Sink):
         if line is not None:
             self._was_connected |= line.connected
             self._written_before += line.frames_written
+            self.frames_written = self._written_before
             # In a thread: its end may wait for a network that is not there.
             self._ending.append(Thread(target=_close_quietly, args=(line,), name="vivace-line", daemon=True))
             self._ending[-1].start()
@@ -215,6 +216,8 @@ class ReconnectingSink(Sink):
                 lost = f"it was not connected at the end, and {self._outage.left_out} frames were left out"
                 raise SinkWriteError(f"{self.name}: {lost}")
         finally:
+            if self._line is not None:  # at its end it may turn out that nothing was taken
+                self.frames_written = self._written_before + self._line.frames_written
             for thread in self._ending:
                 thread.join()
 

@@ -247,8 +247,10 @@ class NetworkSink(VideoSink, LineSink):
     def _failure(self, error: Exception) -> SinkWriteError:
         self._failed = True
         reason = getattr(error, "strerror", None) or str(error)
-        done = f"sending failed after {self.frames_written} frames" if self.connected else "no connection"
-        return SinkWriteError(f"{self.name}: {done} ({reason})")
+        if not self.connected:
+            self.frames_written = 0
+            return SinkWriteError(f"{self.name}: no connection ({reason})")
+        return SinkWriteError(f"{self.name}: sending failed after {self.frames_written} frames ({reason})")
 
 
 def check_address(address: str) -> None:
