@@ -43,8 +43,8 @@ class SinkOptions:
     """True where the text names a folder."""
 
 
-FILE_SLACK = 10
-"""Frames that may wait for a file in a live run, a third of a second."""
+FILE_SLACK = 30
+"""Frames that may wait for a file in a live run, about a second of them."""
 
 
 class Sink(ABC):
