@@ -17,7 +17,7 @@ from http_fakes import settings_for
 from live_server import LiveServer, live_server
 from media.clips import beep, frames_of, grey, write_clip
 from patience import PATIENCE_S
-from sounds import samples_of, tones_in
+from sounds import samples_of
 from vivace.client import whip as module
 from vivace.client.whip import WhepSource, WhipSink
 from vivace.errors import (
@@ -92,7 +92,9 @@ def test_pictures_and_sound_go_to_a_server_and_come_back_from_it(server: LiveSer
                 sink.write(frame)
     publisher.join(PATIENCE_S)
     assert np.all(np.diff([frame.pts for frame in frames]) > 0)
-    assert len(tones_in(*samples_of(tmp_path / "out.mp4"))) == 1
+    samples, rate, _ = samples_of(tmp_path / "out.mp4")
+    loud = np.abs(samples[: len(samples) // 480 * 480].reshape(-1, 480)).max(axis=1) > 0.1
+    assert 0.2 < loud.sum() * 480 / rate < 0.6, "half a second once, even where a busy machine broke it in two"
     assert session.state == "ended", "the publisher has told the server that it has left"
 
 

@@ -171,7 +171,7 @@ class WhipSink(LineSink):
         self._thread: _LoopThread | None = None
         self._session: RtcSession | None = None
         self._standing: Any = None
-        self._refused = False
+        self._failed = False
         self._closed = False
 
     def write(self, frame: Frame) -> None:
@@ -186,6 +186,7 @@ class WhipSink(LineSink):
             self._check()
             self._size = self._size or frame.size
             if not self._session.publish(cover(frame.rgb, self._size)):
+                self._failed = True
                 raise SinkWriteError(f"{self.name}: the connection was lost after {self.frames_written} frames")
             self.connected = True
             self._speak(frame.pts_s, due_s - frame.pts_s)
@@ -202,7 +203,7 @@ class WhipSink(LineSink):
         try:
             self._standing.result()
         except (VivaceError, OSError, CancelledError) as error:
-            self._refused = True
+            self._failed = True
             raise SinkWriteError(f"{self.name}: no connection ({str(error) or 'no answer'})") from None
 
     def _speak(self, until_s: float, epoch_s: float) -> None:
@@ -216,7 +217,7 @@ class WhipSink(LineSink):
         if self._closed:
             return
         self._closed = True
-        unsent = self._session is not None and not self.frames_written and not self._refused
+        unsent = self._session is not None and not self.frames_written and not self._failed
         try:
             if self._thread is not None and self._session is not None:
                 if unsent:

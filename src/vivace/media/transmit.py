@@ -125,7 +125,8 @@ class Relay:
             self._process.stderr.close()
 
     def _words(self) -> str:
-        """Return what the process that has ended said."""
+        """Return what the process that has ended said, and know by then whether it was connected."""
+        self._threads[1].join()
         assert self._process.stderr is not None
         said = "" if self._process.stderr.closed else self._process.stderr.read().decode(errors="replace").strip()
         lines = said.splitlines()
