@@ -72,7 +72,7 @@ def test_documents_show_commands_in_blocks_and_in_sentences() -> None:
 
 def test_addresses_lead_to_the_servers_own_port() -> None:
     for path in [*DOCUMENTS, *SOURCES]:
-        for port in re.findall(r"(?:127\.0\.0\.1|localhost):(\d+)", path.read_text("utf-8")):
+        for port in re.findall(r"(?<!udp://)(?:127\.0\.0\.1|localhost):(\d+)", path.read_text("utf-8")):
             assert int(port) == PORT, path
 
 

@@ -266,7 +266,7 @@ def check_address(address: str) -> None:
     except ValueError as error:
         raise SinkUnsupportedError(f"the address of an output cannot be read ({error})") from None
     if not host:
-        raise SinkUnsupportedError(f"{url.scheme}:// names no machine; write, e.g., {url.scheme}://127.0.0.1:9000")
+        raise SinkUnsupportedError(f"{url.scheme}:// names no machine; write, e.g., {url.scheme}://media.example:9000")
     if url.scheme in ("udp", "tcp") and port is None:
         raise SinkUnsupportedError(f"{url.scheme}://{host} names no port; write, e.g., {url.scheme}://{host}:9000")
 
