@@ -3,6 +3,8 @@ const REPORT_MS = 1_000;
 const REPORTS = [3, 8];    // the fewest, and the most, that something is done by
 const NOISE_MS = 60;      // a look is some 20 ms off: what is further apart than this over their number is mended
 const MOST_HELD_MS = 300;
+const RELEASE_MS = 10;    // let go of at once, where both are held back needlessly,
+const FOLLOWED_MS = 40;   // while they are no further apart than this
 
 export class LipSync {
   #peer; #last = new Map(); #apart = []; #held = { audio: 0, video: 0 };
@@ -30,27 +32,28 @@ export class LipSync {
     this.#apart = Number.isFinite(earlyMs) ? [...this.#apart, earlyMs].slice(-REPORTS[1]) : [];
     const looks = this.#apart.length;
     const midMs = [...this.#apart].sort((a, b) => a - b)[looks >> 1];
-    const bothMs = Math.min(waits.audio, waits.video);
-    if (bothMs > NOISE_MS / REPORTS[0]) this.#release(bothMs);
-    else if (looks >= REPORTS[0] && Math.abs(midMs) > NOISE_MS / looks) {
-      if (midMs > 0) this.#hold("audio", "video", midMs, now, waits.video);
-      else this.#hold("video", "audio", -midMs, now, waits.audio);
+    if (looks >= REPORTS[0]) {
+      if (Math.min(waits.audio, waits.video) > NOISE_MS / REPORTS[0]) {
+        if (Math.abs(midMs) <= FOLLOWED_MS) this.#release();
+      } else if (Math.abs(midMs) > NOISE_MS / looks) {
+        if (midMs > 0) this.#hold("audio", "video", midMs, now);
+        else this.#hold("video", "audio", -midMs, now);
+      }
     }
     this.#last = new Map(Object.entries(now));
   }
 
-  // Each waits for the other: after a stall the browser held one back, this the other, and neither is needed any more.
-  #release(ms) {
-    for (const kind of ["audio", "video"]) this.#set(kind, Math.max(0, this.#held[kind] - ms));
+  // Each waits for the other: after a stall the browser held one back, this the other. The browser follows slowly, and this waits for it.
+  #release() {
+    for (const kind of ["audio", "video"]) if (this.#held[kind]) this.#set(kind, Math.max(0, this.#held[kind] - RELEASE_MS));
     this.#apart = [];
   }
 
-  // What the browser itself holds the other back by is its own to let go, and no reason to wait for it.
-  #hold(early, other, ms, now, otherWaitsMs) {
+  #hold(early, other, ms, now) {
     if (this.#held[other]) this.#set(other, Math.max(0, this.#held[other] - ms));
-    else if (ms > otherWaitsMs) {
+    else {
       const beganMs = Math.max(this.#held[early], this.#meanMs(now[early], "jitterBufferTargetDelay") || 0);
-      this.#set(early, Math.min(MOST_HELD_MS, beganMs + ms - otherWaitsMs));
+      this.#set(early, Math.min(MOST_HELD_MS, beganMs + ms));
     }
     this.#apart = [];
   }
