@@ -52,7 +52,7 @@ def measure(browser: Any, folder: Path, name: str, seconds: float) -> dict[str, 
         studio.page.evaluate(WATCH, "after")
         studio.page.wait_for_timeout(seconds * 1e3)
         shown = studio.page.evaluate("window.shownMs")
-        told = {id: studio.page.inner_text(f"#{id}") for id in ("f-glass", "f-glass-sub", "f-fps", "f-drops")}
+        told = {key: studio.page.inner_text(f"#{key}") for key in ("f-glass", "f-glass-sub", "f-fps", "f-drops")}
         if folder_of_pictures := os.environ.get("PICTURES"):
             studio.page.screenshot(path=str(Path(folder_of_pictures) / f"{name}.png"))
         studio.context.close()

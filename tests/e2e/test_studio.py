@@ -72,6 +72,11 @@ def test_the_page_goes_live_and_the_output_is_what_the_prompt_says(live: Studio)
     assert blue < red + 50, "the source itself is no blueprint"
     assert live.page.inner_text("#note").strip() == "AI-modified"
     live.wait_until("document.getElementById('f-glass').textContent.includes('ms')")
+    assert not any("at least" in live.page.text_content(told) for told in ("#f-glass-sub", "#model-hint"))
+    painted_in_chunks = "model.spec.chunk_frames = 12; studio.options.set([model])"
+    live.page.evaluate(f"(async () => {{ const [model] = await studio.api.models(); {painted_in_chunks}; }})()")
+    assert "a picture is at least 12 frames old" in live.page.text_content("#model-hint")
+    live.wait_until("/at least \\d+ ms/.test(document.getElementById('f-glass-sub').textContent)")
     assert live.errors == []
 
 

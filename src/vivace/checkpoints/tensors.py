@@ -216,7 +216,8 @@ def _read_pickle(path: Path) -> dict[str, Any]:
             f"{path} is damaged, or holds more than tensors and is not opened, since that would run its code"
         ) from error
     except _DAMAGE as error:
-        raise CheckpointError(f"{path} is damaged or truncated ({error}); download it again") from error
+        problem = str(error).partition(". ")[0]
+        raise CheckpointError(f"{path} is damaged or truncated ({problem}); download it again") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not tensors by name")
     return content

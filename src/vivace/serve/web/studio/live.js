@@ -11,6 +11,7 @@ const whole = (value) => (value === null || value === undefined ? "–" : value 
 
 export class LivePanel {
   glassMs = null;   // camera to screen: measured, or the sum of the parts
+  floorFrames = () => 0;   // of the model: how many frames a picture waits for
 
   #after; #session = null; #own = null; #timer = 0; #promptMs = null; #cells = new Map();
 
@@ -72,7 +73,9 @@ export class LivePanel {
     const fps = stats.fps_out ?? own.fpsShown;
 
     $("f-glass").replaceChildren(whole(glass.p50), el("small", {}, " ms"));
-    $("f-glass-sub").textContent = glass.measured ? T.live.measured(whole(glass.p95)) : T.live.summed;
+    const told = glass.measured ? T.live.measured(whole(glass.p95)) : T.live.summed;
+    const floorMs = stats.fps_in ? (1000 * this.floorFrames()) / stats.fps_in : 0;
+    $("f-glass-sub").textContent = floorMs ? `${told} · ${T.live.floor(whole(floorMs))}` : told;
     $("f-fps").replaceChildren(whole(fps), el("small", {}, T.live.fpsOut));
     $("f-fps-sub").textContent = T.live.fpsWays(whole(stats.fps_in), whole(own.fpsShown));
     const prompt = this.#promptMs ?? stats.prompt_to_pixel_ms;

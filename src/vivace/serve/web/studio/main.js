@@ -41,6 +41,7 @@ class Studio {
     this.player = new Player();
     this.live = new LivePanel(this.stage.after);
     this.stage.picked = (x, y) => this.#pick(x, y);
+    this.live.floorFrames = () => this.options.floorFrames;
     this.stage.ageMs = () => this.session?.glass.ageMs ?? this.live.glassMs;
     this.recordings = new Recordings(this.api);
     this.recorder = new Recorder(this.recordings);

@@ -12,6 +12,11 @@ const SHAPES = [[1, 1], [4, 3], [16, 9], [3, 4], [9, 16]];
 const RESTART_MS = 800;   // while a slider moves, no session is opened for each of its numbers
 const SLIDER_SPAN = 1000;   // numbers of a wider range are typed
 
+const floorFrames = (spec) => {
+  const frames = (spec?.chunk_frames ?? 1) + (spec?.output_lag_frames ?? 0);
+  return frames === 1 ? 0 : frames;
+};
+
 export class Options {
   #models = []; #defaultSide = 256; #offeredSide = null; #chosen = {}; #shown = null; #pictures = []; #places = null;
 
@@ -46,6 +51,11 @@ export class Options {
     return this.#places;
   }
 
+  /** The least number of frames between a picture and the painted one; 0 where each is painted by itself. */
+  get floorFrames() {
+    return floorFrames(this.#models.find(({ name }) => name === this.model)?.spec);
+  }
+
   /** Whether the server has the model loaded, and so knows its options. */
   get loaded() {
     return this.#models.find(({ name }) => name === this.model)?.loaded ?? true;
@@ -63,7 +73,7 @@ export class Options {
   #build() {
     const model = this.#models.find(({ name }) => name === this.model);
     $("model-state").textContent = model?.name ?? "";
-    tell($("model-hint"), () => (model ? T.licence(model) : ""));
+    tell($("model-hint"), () => (model ? [T.licence(model), T.floor(floorFrames(model.spec))].filter(Boolean).join(" ") : ""));
     if (model?.name !== this.#shown) this.#chosen = {};
     this.#shown = model?.name;
     this.#pictures = [];
