@@ -50,6 +50,7 @@ def test_every_figure_is_there_finite_and_positive() -> None:
     ]
     rates = [
         "anchor_step_ms",
+        "latency_floor_ms",
         "unet_tflop",
         "unet_tflops",
         "matrix_tflops",

@@ -130,7 +130,7 @@ def test_pace_gives_every_figure_of_a_size_and_energy_by_its_counter(tmp_path: P
     compiled = {"start_compile_s", "start_record_s"}
     elsewhere = {*growth, *network, *gpu, *compiled, "anchor_step_ms", "times_plain", "matrix_tflops", "sessions_held"}
     elsewhere |= {"memory_growth_mib_per_1000", "overhead_ms_per_frame"}
-    elsewhere |= {"weights_and_ring_mib", "peak_over_weights_and_ring"}
+    elsewhere |= {"latency_floor_ms", "weights_and_ring_mib", "peak_over_weights_and_ring"}
     assert values.keys() == speed_metrics().keys() - elsewhere
     assert values["energy_j_per_frame"].value == pytest.approx(3.0)  # 6 J in stretches of 2 frames
     assert len(values["energy_j_per_frame"].blocks) == 10

@@ -274,6 +274,8 @@ def speed_metrics() -> dict[str, MetricInfo]:
         meaning = f"That work over the median time of the stage {stage}."
         add(f"{stage}_tflops", f"{name}: rate", "TFLOP/s", meaning, "higher")
         add(f"{stage}_matrix_share", f"{name}: share of matrix rate", "", "That rate over the matrix rate.", "higher")
+    meaning = "Latency on an infinitely fast machine at the frame rate told: a chunk is recorded before it is painted."
+    add("latency_floor_ms", "Latency floor", "ms", meaning)
     meaning = "The most memory the process held with one stream, before the plain form was loaded."
     add("model_peak_resident_mib", "Peak memory of the model", "MiB", meaning)
     meaning = "Weights of the denoising network and the KV ring of one stream, as they are defined."

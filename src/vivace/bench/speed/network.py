@@ -49,6 +49,8 @@ def network(job: Job, report: Report, *, clock: Clock = time.perf_counter) -> Fo
     ours.warm_up(ours.denoiser.warmup_steps(warmup, plain=False), lambda done: report(min(done, warmup), total))
     found = Found(system.about)
     found.values += [Value(metric, case, mib) for metric, mib in gpu_peak_mib(device).items()]
+    if (floor_s := ours.model.spec.latency_floor_s(request.fps)) is not None:
+        found.values.append(Value("latency_floor_ms", case, floor_s * 1e3))
     if (needed := ours.denoiser.needed_nbytes(request.size)) is not None:
         peak = peak_resident_mib()
         found.values += [
