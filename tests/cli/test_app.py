@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cyclopts import App
+from PIL import Image
 
 from vivace import __version__
 from vivace.cli import main
@@ -47,6 +52,22 @@ def test_help_of_run_lists_every_flag(capsys: pytest.CaptureFixture[str], monkey
     for flag in RUN_FLAGS:
         assert flag in shown
     assert "vivace run camera" in shown
+
+
+@pytest.mark.parametrize(("command", "code"), [("--help", 0), ("models list", 0), ("policy show", 141), ("verify", 5)])
+def test_a_reader_that_went_away_is_no_error(command: str, code: int, tmp_path: Path) -> None:
+    """Tables end with the command's own code, what is cut short as other programs do; nobody is told anything."""
+    tokens = command.split()
+    if command == "verify":
+        Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(tmp_path / "grey.png")
+        tokens.append(str(tmp_path / "grey.png"))
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "vivace", *tokens], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
