@@ -56,7 +56,7 @@ X264 = Encoder(
     # and 1.6 Mbit/s, superfast 1.6 ms and 1.3 Mbit/s, veryfast 2.1 ms and 1.0 Mbit/s.
     (("preset", "superfast"), ("tune", "zerolatency"), ("crf", "18"), ("forced-idr", "1")),
     # Quality is constant up to the bitrate: a picture that stands costs next to nothing.
-    (("preset", "ultrafast"), ("tune", "zerolatency"), ("crf", "20"), ("forced-idr", "1")),
+    (("preset", "ultrafast"), ("tune", "zerolatency"), ("crf", "20"), ("aq-mode", "1"), ("forced-idr", "1")),
 )
 _NVENC = (("preset", "p3"), ("tune", "ull"), ("zerolatency", "1"), ("delay", "0"), ("forced-idr", "1"))
 _QSV = (("preset", "veryfast"), ("async_depth", "1"), ("low_power", "0"), ("forced_idr", "1"))
