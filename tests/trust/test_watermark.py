@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +18,10 @@ from vivace.errors import ControlError
 from vivace.media.frame import Frame, Rgb
 from vivace.media.open import open_sink, open_source
 from vivace.trust.watermark import code
-from vivace.trust.watermark.detect import detect_watermark, search_by_second, search_watermark
+from vivace.trust.watermark import search as searching
+from vivace.trust.watermark.detect import WatermarkDetector, detect_watermark, search_by_second, search_watermark
 from vivace.trust.watermark.embed import WatermarkEmbedder
-from vivace.trust.watermark.search import TOLERATED_FALSE_ALARM, Place, Reading, _counted, _tail
+from vivace.trust.watermark.search import TOLERATED_FALSE_ALARM, Place, Reading, _places_like, _tail
 from vivace.worlds import make_scene
 
 PAYLOAD = 0xFACADE_C0FFEE
@@ -124,9 +128,59 @@ def test_a_crop_and_a_turn_need_more_than_a_copy() -> None:
         Place(1.0, (0, False), (3.0, 0.0), 6.5),
         Place(1.2, (0, False), (0.0, 0.0), 6.5),
     )
-    bounds = [Reading(place, _counted(place, 10_000_000)).false_alarm for place in (usual, part, crop, other)]
+    bounds = [Reading(place, _places_like(place, 200)).false_alarm for place in (usual, part, crop, other)]
     assert bounds == sorted(bounds)
     assert bounds[1] < TOLERATED_FALSE_ALARM < bounds[2]
+
+
+def test_every_place_that_is_tried_is_counted(pictures: list[Rgb], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search of a picture without a watermark tries no more places, and reads no more messages, than are counted."""
+    tried: Counter[str] = Counter()
+    scores, compare, parts, found = (getattr(searching, name) for name in ("_scores", "_compare", "_parts", "_found"))
+
+    def counted_scores(*given: Any) -> Any:
+        tried["offsets"] += (done := scores(*given)).size
+        return done
+
+    def counted_compare(band: Any, scale: float, offsets: int, turns: Any = searching._TURNS) -> Any:
+        tried["scales and turns at first"] += len(turns) if len(turns) == 8 else 0
+        return compare(band, scale, offsets, turns)
+
+    def counted_parts(band: Any) -> Any:
+        tried["parts"] += len(found_parts := list(parts(band)))
+        return iter(found_parts)
+
+    def counted_found(*given: Any) -> Any:
+        tried["messages"] += 1
+        return found(*given)
+
+    monkeypatch.setattr(searching, "_LIKELY_PART", -np.inf)
+    monkeypatch.setattr(searching, "_scores", counted_scores)
+    monkeypatch.setattr(searching, "_compare", counted_compare)
+    monkeypatch.setattr(searching, "_parts", counted_parts)
+    monkeypatch.setattr(searching, "_found", counted_found)
+    assert detect_watermark(pictures[:1]).payload is None
+    crop, other = Place(1.0, (0, False), (3.0, 0.0)), Place(1.2, (0, False))
+    elsewhere = tried["offsets"] - _places_like(crop, 0)
+    assert 0 < elsewhere <= _places_like(other, tried["scales and turns at first"])
+    assert tried["parts"] == _places_like(Place(1.0, (0, False), part=True), 0)
+    assert tried["messages"] == searching._PLACES_READ
+
+
+def test_parts_of_a_picture_score_as_random_signs_do(pictures: list[Rgb]) -> None:
+    """Of random pilots, no larger share than the bound scores as high in a part of one picture, whatever it shows."""
+    detector = WatermarkDetector()
+    detector.add(pictures[0])
+    band = detector._bands[1]
+    top, bottom, left, right = 0, band.values.shape[0] // 2, band.values.shape[1] // 2, band.values.shape[1]
+    alone = replace(band, values=np.zeros_like(band.values))
+    alone.values[top:bottom, left:right] = band.values[top:bottom, left:right]
+    pilots = searching._harmonics(searching._tile_spectrum(alone, 1.0), [(0, False)])[0, searching.harmonics().is_pilot]
+    signs = np.random.default_rng(5).choice([-1.0, 1.0], (2, 50_000, len(pilots)))
+    scores = (signs[0] @ pilots.real + signs[1] @ pilots.imag) / searching._norm(pilots)
+    assert scores.std() == pytest.approx(1, rel=0.02)
+    for score in (1.0, 2.0, 3.0, 3.5):
+        assert (scores >= score).mean() <= _tail(score)
 
 
 def test_the_bound_is_below_what_random_signs_give() -> None:

@@ -143,7 +143,9 @@ class WatermarkFlags:
     seconds: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 2
     """Seconds of each clip, each marked and read by itself; 0 only looks at pictures without a watermark."""
     unmarked: Annotated[int, Parameter(group=PROTOCOL, converter=whole)] = 100
-    """Pictures without a watermark that are looked at, a second at a time."""
+    """Pictures without a watermark that are searched: of `--clips`, each once, then of scenes."""
+    resume: Annotated[bool, Parameter(group=PROTOCOL, negative=(), show_default=False)] = False
+    """Go on with these after the ones that `unmarked.csv` of an ended run has."""
     quick: Annotated[bool, Parameter(group=PROTOCOL, negative=(), show_default=False)] = False
     """Three scenes, a second of each, no curves: a first look, not a result to quote."""
 
@@ -340,5 +342,6 @@ def watermark_options(flags: WatermarkFlags | None, seed: int) -> WatermarkOptio
         seconds=min(flags.seconds, 1) if flags.quick else flags.seconds,
         curves=not flags.quick,
         unmarked=min(flags.unmarked, 24) if flags.quick else flags.unmarked,
+        resume=flags.resume,
         seed=seed,
     )

@@ -70,9 +70,8 @@ def _print(report: Report) -> None:
     if report.watermark is not None and report.watermark.seconds:
         found = report.watermark
         seconds = f"{len(found.seconds)} of the first {found.searched_s} s{' together' if found.together else ''}"
-        console.print(
-            f"  watermark: {found.payload or 'not readable'}, in {seconds}; chance of error < {found.false_alarm:.1g}"
-        )
+        payload = found.payload or "marked, payload not readable (little may be repainted, or much was lost since)"
+        console.print(f"  watermark: {payload}, in {seconds}; chance of error < {found.false_alarm:.1g}")
     for note in report.notes:
         console.print(f"  note: {note}")
 

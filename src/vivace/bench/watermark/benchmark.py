@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
@@ -16,28 +16,23 @@ from rich.console import Console
 
 from vivace.bench.document import Measurement, MetricInfo, MetricTable, write_document
 from vivace.bench.inputs.clips import named_clips, read
-from vivace.bench.inputs.scenes import SceneClip, scene_worlds
+from vivace.bench.inputs.scenes import SceneClip
 from vivace.bench.metrics.similarity import psnr_db, ssim_map
 from vivace.bench.report.material import Curve, Material
 from vivace.bench.speed.benchmark import Report
 from vivace.bench.suite import Parts, progress_bar, publish
+from vivace.bench.watermark import unmarked
 from vivace.bench.watermark.attacks import ATTACKS, CRFS, FPS, SCALES, Attack, Pictures, scaled, x264
-from vivace.bench.watermark.methods import Method, methods, spread
+from vivace.bench.watermark.methods import Method, methods
 from vivace.errors import UsageError
 from vivace.media import open_source
 from vivace.media.frame import Rgb
 from vivace.media.size import Size
 from vivace.trust.watermark.code import PAYLOAD_BITS
-from vivace.trust.watermark.detect import detect_watermark
 from vivace.trust.watermark.embed import WatermarkEmbedder
-from vivace.trust.watermark.search import TOLERATED_FALSE_ALARM
 
 TIMED_SIZES: tuple[Size, ...] = ((512, 512), (1280, 720))
 TIMED_FRAMES = 100
-UNMARKED_S = 10
-"""Time of each unmarked scene before the next one, s."""
-UNMARKED_SIZES = (1.0, 0.75, 1.25, 0.6)
-"""Sizes of unmarked pictures in turn, as shares of the usual size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,9 @@ class WatermarkOptions:
     """Seconds of each clip: each is marked with a payload of its own, attacked and read separately. 0 marks nothing."""
     curves: bool = True
     unmarked: int = 100
-    """Unmarked pictures that are examined, a second at a time: from the videos, else from all scenes."""
+    """Unmarked pictures that are searched, each once: from the videos, then from all scenes."""
+    resume: bool = False
+    """True to go on after the rows of `unmarked.csv`."""
     seed: int = 0
 
 
@@ -63,19 +60,20 @@ def watermark_command(options: WatermarkOptions, out: Path, also: Path | None = 
         VivaceError: a measurement failed.
     """
     fields = asdict(replace(options, clips=None if options.clips is None else Path(options.clips.name)))
-    del fields["seed"]
+    del fields["seed"], fields["resume"]
     parts = Parts(options.seed, {"watermark": json.loads(json.dumps(fields, default=str))})
     parts.metrics = _infos()
+    out.mkdir(parents=True, exist_ok=True)
     with progress_bar() as report:
-        curves = measure(parts, options, report)
+        curves = measure(parts, options, out / "unmarked.csv", report)
     document = parts.document()
     publish(document, Material(curves=curves), out, "watermark", Console())
     if also is not None:
         write_document(also, document)
 
 
-def measure(parts: Parts, options: WatermarkOptions, report: Report) -> list[Curve]:
-    """Fill in a document; return the curves."""
+def measure(parts: Parts, options: WatermarkOptions, table: Path, report: Report) -> list[Curve]:
+    """Fill in a document, and the table of searches without a watermark; return the curves."""
     compared, missing = methods()
     parts.not_run += missing
     random = np.random.default_rng(options.seed)
@@ -88,8 +86,10 @@ def measure(parts: Parts, options: WatermarkOptions, report: Report) -> list[Cur
         payload = int(random.integers(1 << PAYLOAD_BITS))
         for one in (ours, *others):
             one.second(name, pictures, payload, curves=options.curves)
-    bounds = _unmarked(options, videos, report)
-    parts.add(ours.method.name, "subject", ours.method.about, [*costs, *ours.measured(), *_false_alarms(bounds)])
+    rows = unmarked.search_unmarked(
+        options.unmarked, videos, options.size, options.seed, table, report, resume=options.resume
+    )
+    parts.add(ours.method.name, "subject", ours.method.about, [*costs, *ours.measured(), *unmarked.measured(rows)])
     for one in others:
         parts.add(one.method.name, "baseline", one.method.about, one.measured())
     return _curves([ours, *others]) if options.curves and total else []
@@ -164,47 +164,6 @@ def _ssim(before: Rgb, after: Rgb) -> float:
     return float(np.mean([float("nan") if one is None else one.mean() for one in found]))
 
 
-def _unmarked(options: WatermarkOptions, videos: Mapping[str, Path], report: Report) -> list[float]:
-    """Return the false-alarm bound of each second without a watermark."""
-    wanted = -(-options.unmarked // FPS)
-    bounds: list[float] = []
-    for name, second in islice(_without_mark(options, videos), wanted):
-        report(len(bounds), wanted, f"unmarked {name}")
-        bounds.append(detect_watermark(spread(second)).false_alarm)
-    return bounds
-
-
-def _without_mark(options: WatermarkOptions, videos: Mapping[str, Path]) -> Iterator[tuple[str, list[Rgb]]]:
-    """Yield seconds of the videos, or of the scenes if there are none, in one size after another, endlessly."""
-    width, height = options.size
-    for turn in count():
-        side = UNMARKED_SIZES[turn % len(UNMARKED_SIZES)]
-        size = 2 * round(width * side / 2), 2 * round(height * side / 2)
-        found = False
-        for name, path in videos.items():
-            with open_source(path, size=size) as source:
-                for second in _cut(frame.rgb for frame in source):
-                    found = True
-                    yield name, second
-        if videos and not found:
-            raise UsageError(f"no video of {options.clips} has {FPS} frames; a second is looked at")
-        for scene in () if videos else scene_worlds():
-            clip = SceneClip(scene, size, FPS, FPS * UNMARKED_S, options.seed + 1 + turn)
-            yield from ((scene, second) for second in _cut(clip.pictures()))
-
-
-def _false_alarms(bounds: Sequence[float]) -> list[Measurement]:
-    """Return how often, and how nearly, the watermark was found in pictures without one."""
-    if not bounds:
-        return []
-    found = 100.0 * float(np.mean([bound < TOLERATED_FALSE_ALARM for bound in bounds]))
-    nearest = float(np.log10(min(bounds)))
-    return [
-        Measurement(metric="false_alarms", case="unmarked", value=found),
-        Measurement(metric="nearest_false_alarm", case="unmarked", value=nearest),
-    ]
-
-
 def _cost(size: Size, random: np.random.Generator) -> Measurement:
     """Return the finisher's time on frames that have a source, as those of a stream."""
     width, height = size
@@ -243,7 +202,8 @@ def _infos() -> dict[str, MetricInfo]:
     quality.add("mark_psnr", "PSNR of the mark", "dB", "of marked pictures against unmarked ones", "higher")
     quality.add("mark_ssim", "SSIM of the mark", "", "of marked pictures, mean of the channels", "higher")
     quality.add("mark_flicker", "change of the mark", "levels", "from frame to frame, root mean square", "lower")
-    quality.add("false_alarms", "false alarms", "%", "unmarked seconds that are called marked")
+    quality.add("unmarked_pictures", "unmarked pictures", "", "that were searched, each once", "higher")
+    quality.add("false_alarms", "false alarms", "", "unmarked pictures that are called marked")
     quality.add("nearest_false_alarm", "nearest false alarm", "log10", "least bound of an unmarked second", "higher")
     speed.add("mark_ms_p50", "cost of marking p50", "ms", "of a frame, in the thread of the step")
     return quality | speed

@@ -61,17 +61,18 @@ def decode(evidence: NDArray[np.float64]) -> NDArray[np.uint8]:
         # state 2j and 2j + 1, bit b leads to b * S/2 + j.
         gains = (_transitions() @ signs[step % MESSAGE_BITS]).reshape(2, _STATES // 2, 2, count)
         paths = gains + metric.reshape(_STATES // 2, 2, count)
-        np.greater(paths[:, :, 1], paths[:, :, 0], out=chosen[step])
-        metric = paths.max(axis=2).reshape(_STATES, count)
+        even, odd = paths[:, :, 0], paths[:, :, 1]
+        np.greater(odd, even, out=chosen[step])
+        metric = np.maximum(odd, even).reshape(_STATES, count)
         metric -= metric[0]
     row = np.arange(count)
     state = metric.argmax(axis=0)
     bits = np.empty((count, _TURNS * MESSAGE_BITS), np.uint8)
-    for step in reversed(range(_TURNS * MESSAGE_BITS)):
+    # the middle turn has seen the ends on both sides
+    for step in reversed(range(MESSAGE_BITS, _TURNS * MESSAGE_BITS)):
         bit, rest = np.divmod(state, _STATES // 2)
         bits[:, step] = bit
         state = 2 * rest + chosen[step, bit, rest, row]
-    # the middle turn has seen the ends on both sides
     return bits[:, MESSAGE_BITS : 2 * MESSAGE_BITS]
 
 

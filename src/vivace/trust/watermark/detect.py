@@ -129,7 +129,8 @@ def search_by_second(frames: Iterable[Frame], *, limit_s: int = 10) -> Iterator[
         for frame in _spread(of_second):
             detector.add(frame.rgb)
         whole.add_all(detector)
-        # where it was last, it is found with few hypotheses and in little time; each second is searched twice at most
+        # Where it was last, it is found in little time, and adds no false alarm of its own: there was one before. Each
+        # second is searched twice at most.
         reading = None if place is None else detector.read(place)
         if reading is None or reading.false_alarm * searches >= TOLERATED_FALSE_ALARM:
             reading = detector.read()

@@ -37,7 +37,7 @@ class Harmonics:
     pilot: NDArray[np.complex128]
     """Factors of the pilots: 1 or -1 in the real and in the imaginary part."""
     order: NDArray[np.intp]
-    """Which sign of the message each part of the others carries: all real parts, then all imaginary ones."""
+    """Indices of the message's signs that the others carry: in all real parts, then in all imaginary ones."""
     scramble: NDArray[np.int8]
     """Signs that those of the message are multiplied with."""
 
