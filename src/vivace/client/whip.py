@@ -40,6 +40,7 @@ from vivace.media.convert import cover
 from vivace.media.frame import Frame
 from vivace.media.live_sound import LiveSound, LiveTrack, SoundPacket
 from vivace.media.mailbox import Latest
+from vivace.media.network import with_remedy
 from vivace.media.pacing import Timetable
 from vivace.media.reconnect import SOURCE_DELAYS_S, Attempts, LineSink, ReconnectingSink, connected_again
 from vivace.media.sink import SinkOptions
@@ -204,7 +205,7 @@ class WhipSink(LineSink):
             self._standing.result()
         except (VivaceError, OSError, CancelledError) as error:
             self._failed = True
-            raise SinkWriteError(f"{self.name}: no connection ({str(error) or 'no answer'})") from None
+            raise SinkWriteError(f"{self.name}: no connection ({with_remedy(error) or 'no answer'})") from None
 
     def _speak(self, until_s: float, epoch_s: float) -> None:
         """Send the audio up to a picture; presentation time 0 is at `epoch_s` of the clock."""
@@ -306,7 +307,7 @@ class WhepSource(Source):
         except UsageError as error:
             raise SourceUnsupportedError(f"{name}: {error}") from None
         except OSError as error:
-            raise SourceNotFoundError(f"{name}: cannot connect ({error})") from None
+            raise SourceNotFoundError(f"{name}: cannot connect ({with_remedy(error)})") from None
         except CancelledError:
             raise SourceLostError(f"{name}: closed") from None
         return self._take(line)

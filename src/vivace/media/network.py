@@ -305,6 +305,20 @@ def _is_of_video_site(url: str) -> bool:
     return any(host == site or host.endswith(f".{site}") for site in _VIDEO_SITES)
 
 
+_CERTIFICATES = {
+    "CERTIFICATE_VERIFY_FAILED": "if it may be trusted, have SSL_CERT_FILE name its certificate",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "the file that SSL_CERT_FILE names holds no certificate",
+}
+"""Remedies by OpenSSL's names of errors."""
+
+
+def with_remedy(error: Exception) -> str:
+    """Return why a connection failed, and what to do about a certificate that is not trusted here."""
+    reason = getattr(error, "strerror", None) or str(error)
+    remedies = [remedy for name, remedy in _CERTIFICATES.items() if name in reason]
+    return "; ".join([reason, *remedies])
+
+
 def is_known(host: str) -> bool:
     """Tell whether a name of a machine can be resolved."""
     try:

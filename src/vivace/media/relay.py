@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import av
 
 from vivace.media.encode import flush_packets
-from vivace.media.network import is_known
+from vivace.media.network import is_known, with_remedy
 
 OPENING = {"probesize": "64k", "analyzeduration": "0", "fpsprobesize": "0"}
 """The stream says what it is in its head: nothing has to be guessed from packets, which would be late then."""
@@ -33,7 +33,7 @@ def main() -> int:
                 check_certificate(*order["verify"])
             _relay(incoming, order["address"], order["muxer"], order["options"])
         except (av.FFmpegError, OSError, ValueError) as error:
-            sys.stderr.write(_unknown_host(order["address"]) or getattr(error, "strerror", None) or str(error))
+            sys.stderr.write(_unknown_host(order["address"]) or with_remedy(error))
             return 1
     return 0
 
