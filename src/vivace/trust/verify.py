@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -71,8 +72,10 @@ def _looked(path: Path, trusted: Path | None, bounds: Bounds) -> Report:
     command = [sys.executable, "-P", "-m", "vivace.trust.reading", str(path)]
     command += [] if trusted is None else [str(trusted.absolute())]
     note = ""
+    # threads of OpenBLAS wait for each other: beside other work, minutes for what takes one a second
+    one_thread = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=bounds.time_s, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=bounds.time_s, check=False, env=one_thread)
         said, failed = done.stdout, done.returncode
         if failed:
             note = _reason(failed, done.stderr)
