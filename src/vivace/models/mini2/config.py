@@ -11,6 +11,12 @@ TEXTURE_CHANNELS = 32
 INPUT_CHANNELS = 2 * PICTURE_CHANNELS + TEXTURE_CHANNELS
 """Channels of the input: source, estimate (the previous output, or the result of an earlier step for this frame), and
 textures: 128 bytes per block, a whole number of rows of the matrix units."""
+FIELDS = 12
+"""Fields from which strokes are laid: their directions, and the cosine and sine of two flows; a value a working px."""
+DRAWN_MAPS = 5
+"""Maps of lines, light and strokes, see `drawing`; a block has the values of its 16 px of each."""
+SPREAD = 3.0
+"""Range of a byte of noise, in deviations to either side."""
 TOKEN_PX = 32
 """Side of a token, px of the picture. Pictures are padded to multiples of it."""
 CODE_DIM = 64

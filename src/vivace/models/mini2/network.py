@@ -19,7 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vivace.models.mini.network import merge_heads, norm, rotate, split_heads
-from vivace.models.mini2.config import CODE_DIM, INPUT_CHANNELS, PICTURE_CHANNELS, STEP_NUMBERS, Mini2Config
+from vivace.models.mini2.config import (
+    BLOCK_PX,
+    CODE_DIM,
+    INPUT_CHANNELS,
+    PICTURE_CHANNELS,
+    STEP_NUMBERS,
+    Mini2Config,
+)
 
 
 class Conditions(NamedTuple):
@@ -242,6 +249,58 @@ class LocalMap(nn.Module):
         return self.draw(F.silu(self.hidden(F.silu(x)))) + self.linear(x)
 
 
+class Pen(nn.Module):
+    """Drawing over a picture with the maps of `drawing`: the look chooses which and from where on, features the colour.
+
+    A px is `sum over maps of amount * colour`: amounts are exact to the px, colours are those of the place, one a block.
+    """
+
+    amounts: Tensor
+    colours: Tensor
+    together: Tensor
+
+    MIXED = 3
+    """Maps after mixing: a contour, an edge of light, a brush."""
+    CHOICES = 6
+    """Numbers that a look chooses: shares of both contours, threshold, hardness, shares of both brushes."""
+    START = (1.0, 0.0, 0.15, 8.0, 0.5, 0.5)
+    """Choices before training, about those of the teachers' lines."""
+
+    def __init__(self, cfg: Mini2Config) -> None:
+        super().__init__()
+        self.choices = nn.Linear(cfg.dim, self.CHOICES)
+        self.local = nn.Conv2d(cfg.eighth, 4 * 3 * self.MIXED, 1)
+        nn.init.zeros_(self.choices.weight)
+        nn.init.zeros_(self.local.weight)
+        with torch.no_grad():
+            self.choices.bias.copy_(torch.tensor(self.START))
+            nn.init.zeros_(self.local.bias)  # type: ignore[arg-type]
+        # Products over 16 px and 3 colours, as convolutions with ones: in channels last nothing else is as fast.
+        px, maps = BLOCK_PX**2, torch.eye(self.MIXED)
+        constants = {
+            "amounts": torch.kron(maps, torch.kron(torch.eye(px), torch.ones(3, 1))),
+            "colours": torch.kron(maps, torch.kron(torch.ones(px, 1), torch.eye(3))),
+            "together": torch.eye(PICTURE_CHANNELS).repeat(1, self.MIXED),
+        }
+        for name, constant in constants.items():
+            self.register_buffer(name, constant[..., None, None], persistent=False)
+
+    def mixed(self, maps: Tensor, cond: Tensor) -> Tensor:
+        """Return amounts `[b 48 ...]` from maps `[b 80 ...]`, channels first or, of rows, second."""
+        px = BLOCK_PX**2
+        fine, broad, light, first, second = maps.split(px, 1)
+        choices = self.choices(cond).reshape(-1, self.CHOICES, *(1,) * (maps.dim() - 1))
+        share_fine, share_broad, threshold, hardness, share_first, share_second = choices.unbind(1)
+        line = torch.tanh(F.relu(share_fine * fine + share_broad * broad - threshold) * hardness)
+        return torch.cat([line, light, share_first * first + share_second * second], 1)
+
+    def forward(self, maps: Tensor, features: Tensor, cond: Tensor) -> Tensor:
+        """Return what is added to the picture in blocks, `[b 48 h w]`, from maps `[b 80 h w]`, features at 1/8."""
+        colours = F.pixel_shuffle(self.local(features), 2)
+        amounts = F.conv2d(self.mixed(maps, cond), self.amounts)
+        return F.conv2d(amounts * F.conv2d(colours, self.colours), self.together)
+
+
 class Mini2Net(nn.Module):
     """Complete network. `edit`, `displacement` and `remember` select the outputs computed besides the picture."""
 
@@ -265,6 +324,7 @@ class Mini2Net(nn.Module):
         self.from_sixteenth = nn.Conv2d(cfg.sixteenth, 4 * cfg.eighth, 1)
         self.up8 = Residual(cfg.eighth, cfg.dim)
         self.map = LocalMap(cfg)
+        self.pen = Pen(cfg)
         self.edit = nn.Conv2d(cfg.eighth, 4, 1)
         self.displacement = nn.Conv2d(cfg.eighth, 2, 1)
         self._initialise()
@@ -303,6 +363,7 @@ class Mini2Net(nn.Module):
     def forward(
         self,
         blocks: Tensor,
+        maps: Tensor,
         conditions: Conditions,
         extras: Extras = Extras(),
         *,
@@ -310,7 +371,7 @@ class Mini2Net(nn.Module):
         displacement: bool = False,
         remember: bool = False,
     ) -> Outputs:
-        """Return one step's outputs for blocks `[b 128 h w]`, `h` and `w` multiples of 8."""
+        """Return one step's outputs for blocks `[b 128 h w]` and maps `[b 80 h w]`; `h`, `w` are multiples of 8."""
         cond = self.cond(torch.cat([conditions.code, conditions.step], -1))
         x = self.to_eighth(blocks)
         if extras.regions is not None:
@@ -321,7 +382,8 @@ class Mini2Net(nn.Module):
         sixteenth = self.up16(sixteenth + F.pixel_shuffle(self.from_tokens(tokens), 2), cond)
         eighth = self.up8(eighth + F.pixel_shuffle(self.from_sixteenth(sixteenth), 2), cond)
         # The mean of the whole picture affects its colours: flickering exposure is visible here and nowhere else.
-        picture = self.map(blocks, eighth, cond + self.whole(tokens.mean((2, 3))))
+        whole = cond + self.whole(tokens.mean((2, 3)))
+        picture = self.map(blocks, eighth, whole) + self.pen(maps, eighth, whole)
         return Outputs(
             picture,
             torch.sigmoid(F.pixel_shuffle(self.edit(eighth), 2)) if edit else None,

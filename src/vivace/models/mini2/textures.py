@@ -14,16 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.models.mini.moving import copy_shifted
-from vivace.models.mini.textures import PIXEL_PX, SCREEN_PERIOD_PX, Textures, make_textures, screens
-from vivace.models.mini2.config import BLOCK_PX, TEXTURE_CHANNELS
+from vivace.models.mini.textures import (
+    FLOWS,
+    PIXEL_PX,
+    SCREEN_PERIOD_PX,
+    STROKE_COUNT,
+    Textures,
+    make_textures,
+    screens,
+)
+from vivace.models.mini2.config import BLOCK_PX, FIELDS, SPREAD, TEXTURE_CHANNELS
 
 Field = NDArray[np.float32]
 CELL_PX = 16
 """Mean distance of neighbouring cells, working px."""
 _JITTER = 0.36
 """Largest offset of a cell's centre from the middle of its square, as a share of the square's side."""
-SPREAD = 3.0
-"""Range of a byte, in deviations of a noise field to either side."""
 USED_BANDS = (1, 3)
 """Bands of `mini.textures` used besides the grain: washes, and the widest."""
 
@@ -90,6 +96,24 @@ def block_textures(fields: Textures, cells: Cells, scale: int) -> NDArray[np.uin
     stacked = np.concatenate([noise, *phases, dither[None], offset, edge])
     assert len(stacked) == TEXTURE_CHANNELS
     return np.asarray(np.clip(np.round(stacked * 128 + 128), 0, 255), np.uint8).transpose(1, 2, 0).copy()
+
+
+def stroke_fields(fields: Textures) -> NDArray[np.uint8]:
+    """Return the fields `uint8 [h w 12]` that strokes are laid from: eight directions, and the turns of two flows.
+
+    A turn is the cosine and the sine of twice the flow's angle.
+    """
+    flows = [turn(2 * angle * fields.bands[band]) for band, angle in FLOWS for turn in (np.cos, np.sin)]
+    stacked = np.concatenate([fields.strokes[:STROKE_COUNT] / SPREAD, np.stack(flows)])
+    assert len(stacked) == FIELDS
+    return np.asarray(np.clip(np.round(stacked * 128 + 128), 0, 255), np.uint8).transpose(1, 2, 0).copy()
+
+
+def in_blocks(fields: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """Write fields `[h w k]` in blocks `[h/4 w/4 k*16]`, field by field, px by px."""
+    h, w, k = fields.shape
+    blocks = fields.reshape(h // BLOCK_PX, BLOCK_PX, w // BLOCK_PX, BLOCK_PX, k).transpose(0, 2, 4, 1, 3)
+    out.reshape(blocks.shape)[...] = blocks
 
 
 STROKES, OFFSETS = slice(0, 16), slice(29, 32)

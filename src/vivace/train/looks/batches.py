@@ -9,13 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
 from vivace.errors import SourceNotFoundError
 from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.train.looks.neural import CODE_NUMBERS
-from vivace.train.looks.targets import LOOKS_PER_ITEM, NO_FAVOUR, PICTURE, SIDE_PX, read_favour, read_jpeg
+from vivace.train.looks.student import Drawer
+from vivace.train.looks.targets import (
+    LOOKS_PER_ITEM,
+    NO_FAVOUR,
+    PICTURE,
+    SIDE_PX,
+    read_favour,
+    read_jpeg,
+    torus_fields,
+)
 
 STEP_PX = 32
 """Grid of the crops, px: blocks, tokens and screens keep their phase at either scale."""
@@ -40,6 +50,8 @@ class Batch:
     """First frame in another look, `[b 3 h w]`: history from before a prompt change."""
     textures: Tensor
     """`[b 2 32 h/4 w/4]`"""
+    maps: Tensor
+    """Maps of the source as the network sees it, `[b 2 80 h/4 w/4]`."""
     index: Tensor
     """Named looks that are mixed, `[b 2]`; -1 is the picture's."""
     codes: Tensor
@@ -65,6 +77,7 @@ class BatchSource:
         self.rng = rng
         self._favour = favour
         self._paths: list[Path] = []
+        self._drawer = Drawer()
         self._drawn = 0
 
     def draw(self, pairs: int, crop: int) -> Batch:
@@ -97,7 +110,7 @@ class BatchSource:
             if not usable:
                 raise SourceNotFoundError(f"every look in {path} is retired; bake it anew")
             ends = np.concatenate([[0], file.get_tensor("ends").ravel()])
-            codes, scales = file.get_tensor("codes"), file.get_tensor("scales")
+            codes, scales, places = (file.get_tensor(name) for name in ("codes", "scales", "places"))
             jpeg, textures = file.get_slice("jpeg"), file.get_slice("textures")
             for item in rng.choice(len(looks), count, replace=bool(usable < count), p=total / total.sum()):
                 top, left = (int(v) * STEP_PX for v in rng.integers(0, (SIDE_PX - crop) // STEP_PX + 1, 2))
@@ -125,15 +138,27 @@ class BatchSource:
                 y, x, side = top // 4, left // 4, crop // 4
                 block = textures[int(item) : int(item) + 1, :, y : y + side, x : x + side][0]
                 columns["clean"].append(clean)
-                columns["source"].append(self._disturb(clean))
+                source = self._disturb(clean)
+                columns["source"].append(source)
+                scale = int(scales[int(item)])
+                columns["maps"].append(self._maps(source, places[int(item)], scale, (top, left)))
                 columns["target"].append(target)
                 columns["other"].append(picture(1 + other)[0] if rng.random() < 0.15 else clean[0])
                 columns["textures"].append(torch.from_numpy(block).permute(0, 3, 1, 2).float() / 128 - 1)
                 columns["index"].append(torch.tensor(index))
                 columns["codes"].append(torch.from_numpy(codes[int(item)]).view(CODE_NUMBERS))
                 columns["weight"].append(torch.tensor(weight))
-                columns["log_scale"].append(torch.tensor(float(np.log2(scales[int(item)]))))
+                columns["log_scale"].append(torch.tensor(float(np.log2(scale))))
         return Batch(*(torch.stack(columns[name]) for name in Batch.__slots__))
+
+    def _maps(self, source: Tensor, places: NDArray[np.int64], scale: int, at: tuple[int, int]) -> Tensor:
+        """Return the maps of a pair of sources, crops at `at` px (down, right) of pictures with textures at `places`."""
+        side = source.shape[-1] // scale
+        windows = [
+            torus_fields(int(seed), int(top) + at[0] // scale, int(left) + at[1] // scale, side)
+            for seed, top, left in places
+        ]
+        return self._drawer.draw(source, np.stack(windows), scale)
 
     def _disturb(self, clean: Tensor) -> Tensor:
         """Add camera noise and flickering exposure. Targets stay clean."""

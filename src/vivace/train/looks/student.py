@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS, Mini2Config
+from vivace.models.mini2.drawing import SCALES, Drawing
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.network import Conditions, Mini2Net
 from vivace.train.looks.table import LookCodes
@@ -23,18 +25,36 @@ class Student(nn.Module):
         self.net = Mini2Net(cfg)
         self.codes = LookCodes(keys)
 
-    def forward(self, source: Tensor, estimate: Tensor, textures: Tensor, code: Tensor, step: Tensor) -> Tensor:
-        """Return pictures `[n 3 h w]` painted from sources and estimates alike, with textures `[n 32 h/4 w/4]`."""
+    def forward(
+        self, source: Tensor, estimate: Tensor, textures: Tensor, maps: Tensor, code: Tensor, step: Tensor
+    ) -> Tensor:
+        """Return pictures `[n 3 h w]` painted from sources and estimates alike.
+
+        Textures are `[n 32 h/4 w/4]`, maps of the source `[n 80 h/4 w/4]`, see `Drawer`.
+        """
         blocks = torch.cat([to_blocks(source), to_blocks(estimate), textures], 1)
         blocks = blocks.contiguous(memory_format=torch.channels_last)
         with torch.autocast(source.device.type, torch.bfloat16):
-            picture = self.net(blocks, Conditions(code, step)).picture
+            picture = self.net(blocks, maps, Conditions(code, step)).picture
         return from_blocks(picture.float())
 
     def code(self, index: Tensor, pictures: Tensor, weight: Tensor) -> Tensor:
         """Return the codes `[n 64]` of mixtures: `index [n 2]`, `pictures [n 100]`, `weight [n]` of the first."""
         first, second = (self.codes(index[:, k], pictures) for k in (0, 1))
         return first * weight[:, None] + second * (1 - weight)[:, None]
+
+
+class Drawer:
+    """Maps of sources, see `drawing.Drawing`."""
+
+    def __init__(self) -> None:
+        self._scales = {scale: Drawing(scale) for scale in SCALES}
+
+    @torch.no_grad()
+    def draw(self, source: Tensor, fields: NDArray[np.uint8], scale: int) -> Tensor:
+        """Return the maps `[n 80 h/4 w/4]` of sources `[n 3 h w]` with fields `[n h/s w/s 12]` of `stroke_fields`."""
+        planes = torch.from_numpy(fields).permute(0, 3, 1, 2).float() / 128 - 1
+        return self._scales[scale](to_blocks(source), F.pixel_unshuffle(planes, BLOCK_PX))
 
 
 def signed(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:

@@ -26,8 +26,9 @@ from torch import Tensor
 
 from vivace.models.keyframes.load import need_opencv
 from vivace.models.mini.textures import Textures, make_textures, screens
+from vivace.models.mini2.drawing import SCALES
 from vivace.models.mini2.looks import LOOKS, Look
-from vivace.models.mini2.textures import Cells, block_textures, make_cells
+from vivace.models.mini2.textures import Cells, block_textures, make_cells, stroke_fields
 from vivace.train.clips import Segment, sample_clip
 from vivace.train.looks.computed import COMPUTED
 from vivace.train.looks.material import Material, draw_segments, draw_style_picture
@@ -43,8 +44,6 @@ FILTERED_FRAMES = 4
 """Frames that a flickering teacher paints for a pair: the filter needs a past."""
 ITEMS = 32
 LOOKS_PER_ITEM = 5
-SCALES = (1, 2)
-"""Picture px per working px, equally frequent."""
 PICTURE = "picture"
 """Key of the look of a picture, which has a code and no name."""
 PICTURE_NEED = 7.0
@@ -73,6 +72,17 @@ class Place:
 def torus(seed: int) -> tuple[Textures, Cells]:
     """Return the texture fields of training, made once per seed."""
     return make_textures(TORUS_PX, TORUS_PX, seed), make_cells(TORUS_PX, TORUS_PX, seed)
+
+
+@lru_cache(maxsize=TORUS_SEEDS)
+def _stroke_torus(seed: int) -> NDArray[np.uint8]:
+    return stroke_fields(torus(seed)[0])
+
+
+def torus_fields(seed: int, top: int, left: int, side: int) -> NDArray[np.uint8]:
+    """Return the fields of strokes `uint8 [side side 12]` of a window of the torus, working px."""
+    rows, columns = ((begin + np.arange(side)) % TORUS_PX for begin in (top, left))
+    return _stroke_torus(seed)[rows][:, columns]
 
 
 def window(place: Place, side_px: int, scale: int) -> tuple[Textures, Cells]:
@@ -203,8 +213,12 @@ def read_favour(metadata: Mapping[str, str]) -> dict[str, float]:
 
 
 def is_baked(path: Path) -> bool:
-    """Return whether a shard exists, with nothing in it retired."""
-    return path.exists() and not any(look.startswith(_RETIRED) for item in looks_of(path) for look in item)
+    """Return whether a shard exists, with the places of its textures and nothing in it retired."""
+    if not path.exists():
+        return False
+    with safe_open(path, "np") as file:
+        complete = "places" in file.keys()  # noqa: SIM118 (no iteration protocol)
+    return complete and not any(look.startswith(_RETIRED) for item in looks_of(path) for look in item)
 
 
 def retire(path: Path, looks: frozenset[str]) -> None:
@@ -260,6 +274,7 @@ def save_shard(
     codes: list[NDArray[np.float32]] = []
     scales: list[int] = []
     textures: list[NDArray[np.uint8]] = []
+    seen_at: list[list[Place]] = []
     for item, segment in enumerate(draw_segments(material, rng, items)):
         scale = SCALES[int(rng.integers(len(SCALES)))]
         pictures, places = sample_pair(segment, rng, scale)
@@ -274,6 +289,7 @@ def save_shard(
         looks.append(chosen)
         codes.append(code)
         scales.append(scale)
+        seen_at.append(places)
         fields = [window(place, SIDE_PX, scale) for place in places]
         # Textures are stored as bytes: they are most of a shard, but would otherwise take most of a trainer's time.
         textures.append(np.stack([block_textures(f, c, scale) for f, c in fields]))
@@ -284,6 +300,7 @@ def save_shard(
             "ends": ends.reshape(items, 1 + LOOKS_PER_ITEM),
             "codes": np.stack(codes).astype(np.float32).reshape(items, CODE_NUMBERS),
             "scales": np.array(scales),
+            "places": np.array([[[p.seed, p.top, p.left] for p in places] for places in seen_at]),
             "textures": np.stack(textures),
         },
         path,
