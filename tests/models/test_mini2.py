@@ -76,7 +76,8 @@ def test_cells_know_their_centre_and_border() -> None:
 def test_the_network_begins_as_the_identity() -> None:
     x = torch.rand(1, 128, 16, 24) * 2 - 1
     x[:, 48:] = 0
-    found = net()(x, Conditions(torch.randn(1, CODE_DIM), torch.zeros(1, 4)))
+    maps = torch.rand(1, 80, 16, 24)
+    found = net()(x, maps, Conditions(torch.randn(1, CODE_DIM), torch.zeros(1, 4)))
     assert (found.picture - x[:, :48]).abs().mean() < 0.1 * x[:, :48].abs().mean()
     assert found[1:] == (None, None, None, None)
 
@@ -85,7 +86,7 @@ def test_optional_inputs_change_the_picture_only_where_they_are_given() -> None:
     body = net()
     inputs = example_inputs(body, (64, 64), EVERYTHING)
     everything = dict(zip(output_names(EVERYTHING), StepGraph(body, EVERYTHING)(*inputs.values()), strict=True))
-    plain = StepGraph(body, PLAIN)(*list(inputs.values())[:3])
+    plain = StepGraph(body, PLAIN)(*list(inputs.values())[:4])
     assert len(plain) == 1
     assert everything["picture"].shape == plain[0].shape == (1, 16, 16, 48)
     assert not torch.equal(everything["picture"], plain[0])
@@ -115,11 +116,12 @@ def test_a_slot_that_is_masked_is_not_seen() -> None:
 def test_gradients_reach_every_weight_of_what_is_asked_for() -> None:
     body = net().train()
     inputs = example_inputs(body, (64, 64), EVERYTHING)
-    x = (inputs["blocks"].float() / 128 - 1).permute(0, 3, 1, 2)
+    x, maps = ((inputs[name].float() / 128 - 1).permute(0, 3, 1, 2) for name in ("blocks", "maps"))
     memory = Memory(*(inputs[n] for n in ("keys", "values", "rows", "columns", "bias")))
     regions = inputs["regions"].permute(0, 3, 1, 2) / 255
     found = body(
         x,
+        maps,
         Conditions(inputs["code"], inputs["step"]),
         Extras(regions, memory),
         edit=True,

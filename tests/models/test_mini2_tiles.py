@@ -69,9 +69,9 @@ class _Unrounded(torch.nn.Module):
                 weights += torch.randn_like(weights) * 0.05
         self.tiles = TileGraph(self.net)
 
-    def painted(self, blocks: np.ndarray, conditions: dict[str, np.ndarray]) -> np.ndarray:
-        x = (torch.from_numpy(blocks).float() * (1 / 128) - 1).permute(0, 3, 1, 2)
-        picture = self.net(x, Conditions(*map(torch.from_numpy, conditions.values()))).picture
+    def painted(self, blocks: np.ndarray, maps: np.ndarray, conditions: dict[str, np.ndarray]) -> np.ndarray:
+        x, drawn = ((torch.from_numpy(part).float() * (1 / 128) - 1).permute(0, 3, 1, 2) for part in (blocks, maps))
+        picture = self.net(x, drawn, Conditions(*map(torch.from_numpy, conditions.values()))).picture
         return np.asarray(picture[0].permute(1, 2, 0).numpy())
 
 
@@ -84,13 +84,14 @@ def test_all_tiles_are_the_network_and_some_are_what_they_were(
     width, height = padded(size)
     rng = np.random.default_rng(0)
     blocks = rng.integers(0, 256, (1, height // BLOCK_PX, width // BLOCK_PX, 128), np.uint8)
+    maps = rng.integers(0, 256, (*blocks.shape[:3], 80), np.uint8)
     conditions = {"code": rng.normal(size=(1, CODE_DIM)), "step": np.zeros((1, STEP_NUMBERS))}
     conditions = {name: np.asarray(array, np.float32) for name, array in conditions.items()}
     monkeypatch.setattr(nets.tiles, "to_bytes", lambda picture: picture)
     memory = TileMemory(size, TINY)
 
     def computed(tiles: np.ndarray) -> np.ndarray:
-        memory.write(tiles, len(tiles), blocks)
+        memory.write(tiles, len(tiles), blocks, maps)
         given = {**conditions, **memory.inputs(len(tiles))}
         found = nets.tiles(*(torch.from_numpy(array) for array in given.values()))
         memory.keep(dict(zip(TILE_OUTPUTS, (part.numpy() for part in found), strict=True)))
@@ -98,7 +99,10 @@ def test_all_tiles_are_the_network_and_some_are_what_they_were(
 
     down, right = memory.shape
     whole = (
-        nets.painted(blocks, conditions).reshape(down, 8, right, 8, 48).transpose(0, 2, 1, 3, 4).reshape(-1, 8, 8, 48)
+        nets.painted(blocks, maps, conditions)
+        .reshape(down, 8, right, 8, 48)
+        .transpose(0, 2, 1, 3, 4)
+        .reshape(-1, 8, 8, 48)
     )
     assert near(computed(np.arange(down * right)), whole)
     # Whatever the neighbours: what is remembered of them is what they would be.

@@ -149,6 +149,7 @@ def test_each_ablation_switches_off_its_part_alone() -> None:
             "source": torch.rand(1, 3, 64, 64, generator=generator.manual_seed(2)) * 2 - 1,
             "estimate": torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1,
             "textures": torch.rand(1, 32, 16, 16, generator=generator) * 2 - 1,
+            "maps": torch.rand(1, 80, 16, 16, generator=generator),
         } | changed
         with torch.no_grad():
             made: Tensor = of(**inputs, code=named_code(of, "ink"), step=torch.zeros(1, 4))
@@ -160,7 +161,9 @@ def test_each_ablation_switches_off_its_part_alone() -> None:
         each.change(other.net)
         assert not torch.equal(painted(other), whole), each.name
         blind_to_textures = torch.equal(painted(other), painted(other, textures=zeros))
+        blind_to_maps = torch.equal(painted(other), painted(other, maps=torch.zeros(1, 80, 16, 16)))
         blind_to_past = torch.equal(painted(other), painted(other, estimate=torch.zeros(1, 3, 64, 64)))
+        assert blind_to_maps == each.name.startswith("nothing drawn"), each.name
         assert blind_to_textures == (each.name == "no textures"), each.name
         assert blind_to_past == (each.name == "no previous output"), each.name
     assert torch.equal(painted(student), whole)

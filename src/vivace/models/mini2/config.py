@@ -17,6 +17,8 @@ DRAWN_MAPS = 5
 """Maps of lines, light and strokes, see `drawing`; a block has the values of its 16 px of each."""
 SPREAD = 3.0
 """Range of a byte of noise, in deviations to either side."""
+SCALES = (1, 2)
+"""Picture px per px of the textures, the working px."""
 TOKEN_PX = 32
 """Side of a token, px of the picture. Pictures are padded to multiples of it."""
 CODE_DIM = 64

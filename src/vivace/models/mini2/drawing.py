@@ -15,13 +15,14 @@ that a filter of pictures is made of leave most of a processor's vectors empty.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vivace.models.mini.textures import FLOWS, STROKE_COUNT, STROKE_SHARPNESS
-from vivace.models.mini2.config import BLOCK_PX, DRAWN_MAPS, FIELDS, PICTURE_CHANNELS, SPREAD
+from vivace.models.mini.textures import STROKE_COUNT, STROKE_SHARPNESS
+from vivace.models.mini2.config import BLOCK_PX, DRAWN_MAPS, PICTURE_CHANNELS
 
 CONTOUR_SIGMAS_PX = (1.05, 1.68, 2.69)
 """Gaussians whose neighbours' differences are the fine and the broad contours, working px."""
@@ -29,8 +30,8 @@ LINE_RANGE = 0.0625
 """Difference, in square roots of light, that a contour of 1 stands for."""
 ALONG_PX = (-3.0, -1.5, 1.5, 3.0)
 """Distances along an edge over which contours are averaged, working px."""
-SCALES = (1, 2)
-"""Picture px per working px."""
+MAPS_OUTPUTS = ("maps",)
+"""Names of the graph's outputs."""
 PX = BLOCK_PX**2
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -79,7 +80,7 @@ def to_px() -> Tensor:
 
 
 def doubling() -> Tensor:
-    """Return the weights `[64 16 3 3]` that enlarge pictures in blocks twofold: block px, then which of four blocks."""
+    """Return the weights `[64 16 3 3]` that enlarge pictures in blocks twofold: which of 2 x 2 blocks, then px."""
     line = torch.zeros(2 * BLOCK_PX, 3 * BLOCK_PX)  # px of two blocks from those of three
     for out in range(2 * BLOCK_PX):
         at = BLOCK_PX + (out + 0.5) / 2 - 0.5
@@ -87,7 +88,7 @@ def doubling() -> Tensor:
         line[out, low], line[out, low + 1] = 1 - (at - low), at - low
     weights = torch.einsum("yi,xj->yxij", line, line)
     split = weights.reshape(2, BLOCK_PX, 2, BLOCK_PX, 3, BLOCK_PX, 3, BLOCK_PX)
-    return split.permute(1, 3, 0, 2, 5, 7, 4, 6).reshape(4 * PX, PX, 3, 3)
+    return split.permute(0, 2, 1, 3, 5, 7, 4, 6).reshape(4 * PX, PX, 3, 3)
 
 
 def entering(scale: int) -> Tensor:
@@ -119,7 +120,7 @@ class Drawing(nn.Module):
             "enter": entering(scale),
             "luma": torch.kron(torch.tensor([_LUMA]), same)[..., None, None],
             # Dark lines are positive.
-            "contours": torch.cat([block_kernel(wide - fine) for fine, wide in zip(blurred, blurred[1:], strict=False)]),
+            "contours": torch.cat([block_kernel(wide - fine) for fine, wide in pairwise(blurred)]),
             "right": block_kernel(scharr_kernels(0.8)[0]),
             "down": block_kernel(scharr_kernels(0.8)[1]),
             "soft_right": block_kernel(scharr_kernels(1.0)[0]),
@@ -140,32 +141,28 @@ class Drawing(nn.Module):
     def _by(self, x: Tensor, name: str) -> Tensor:
         return F.conv2d(x, self.get_buffer(name))
 
-    def forward(self, source: Tensor, fields: Tensor) -> Tensor:
-        """Return the maps `[b 80 H/4 W/4]`: contours fine and broad, edge of light in [0, 1], two brushes in [-1, 1].
+    def forward(self, source: Tensor, strokes: Tensor, flows: Tensor) -> Tensor:
+        """Return the maps `[b 80*s*s h/4 w/4]`, see `at_picture_size`: contours fine and broad, edge of light in [0, 1], two brushes in [-1, 1].
 
         Args:
             source: blocks of the picture `[b 48 H/4 W/4]`, a byte `v` as `v / 128 - 1`.
-            fields: strokes and flows `[b 192 h/4 w/4]` of `textures.stroke_fields`, a byte `v` as `v / 128 - 1`.
+            strokes: strokes of `textures.stroke_fields`, `[b 128 h/4 w/4]`, a byte `v` as `v / 128 - 1`.
+            flows: turns of its flows, `[b 64 h/4 w/4]`, likewise.
         """
         colours = F.conv2d((source + 1) * (128 / 255), self.get_buffer("enter"), stride=self.scale)
         around = widened(colours, 2)
         light = self._by(around, "luma")
         right, down = self._by(light, "right"), self._by(light, "down")
         cosine, sine = right * right - down * down, 2 * right * down
-        strokes, flows = fields[:, : STROKE_COUNT * PX], fields[:, STROKE_COUNT * PX :]
         certain = torch.stack([self._px(part, "far") for part in (cosine, sine, right * right + down * down)])
         parts = [
             self._lines(light, self._px(cosine, "near"), self._px(sine, "near")),
             self._light(around[..., 1:-1, 1:-1]),
-            *(
-                self._brush(certain, strokes, *flows[:, 2 * k * PX : 2 * (k + 1) * PX].chunk(2, 1))
-                for k in range(len(FLOWS))
-            ),
+            *(self._brush(certain, strokes, turns) for turns in torch.split(flows, 2 * PX, 1)),
         ]
         maps = torch.cat(parts, 1)
-        if self.scale == 1:
-            return maps
-        return F.pixel_shuffle(F.conv2d(widened(maps, 1), self.get_buffer("doubled"), groups=DRAWN_MAPS), 2)
+        # Nothing is drawn beyond the border.
+        return maps if self.scale == 1 else F.conv2d(maps, self.get_buffer("doubled"), padding=1, groups=DRAWN_MAPS)
 
     def _px(self, moments: Tensor, kernel: str) -> Tensor:
         """Return moments `[b 16 h+2 w+2]`, summed over the blocks around, at every px, `[b 16 h w]`."""
@@ -200,9 +197,10 @@ class Drawing(nn.Module):
         mean = self._by(F.pad(self._by(edge, "mean"), (7,) * 4, mode="replicate"), "wide")
         return (0.9 * edge / (0.03 + self._by(mean, "to_px")) - 0.675).clamp(0, 1) * (16 * edge - 0.32).clamp(0, 1)
 
-    def _brush(self, tensor: Tensor, strokes: Tensor, free_cosine: Tensor, free_sine: Tensor) -> Tensor:
+    def _brush(self, tensor: Tensor, strokes: Tensor, turns: Tensor) -> Tensor:
         """Return strokes along edges, and along a random field where there are none, `[b 16 h w]`."""
         cosine, sine, square = tensor
+        free_cosine, free_sine = turns.chunk(2, 1)
         size = torch.sqrt(cosine * cosine + sine * sine + 1e-12)
         certain = (1.5 * size / (square + 1e-5) - 0.35).clamp(0, 1)
         along = certain / size
@@ -217,13 +215,21 @@ class Drawing(nn.Module):
 
 def widened(maps: Tensor, blocks: int) -> Tensor:
     """Return pictures in blocks `[b m*16 h w]` with `blocks` more at every side, which repeat the px at the border."""
-    split = maps.unflatten(1, (-1, BLOCK_PX, BLOCK_PX))  # b m y x h w
+    b, _, h, w = maps.shape
+    split = maps.reshape(b, -1, BLOCK_PX, BLOCK_PX, h, w)  # b m y x h w
     left, right = (split[:, :, :, at, :, end] for at, end in ((slice(None, 1), slice(None, 1)), (slice(-1, None),) * 2))
     side = (-1, -1, -1, BLOCK_PX, -1, blocks)
     split = torch.cat([left.expand(*side), split, right.expand(*side)], -1)
     above, below = (split[:, :, at, :, end] for at, end in ((slice(None, 1), slice(None, 1)), (slice(-1, None),) * 2))
     edge = (-1, -1, BLOCK_PX, -1, blocks, -1)
     return torch.cat([above.expand(*edge), split, below.expand(*edge)], -2).flatten(1, 3)
+
+
+def at_picture_size(maps: Tensor, scale: int) -> Tensor:
+    """Return maps `[b 80 s*h s*w]` of those that `Drawing` returns: map, block of s x s, px are its channels."""
+    b, _, h, w = maps.shape
+    split = maps.reshape(b, DRAWN_MAPS, scale, scale, PX, h, w)
+    return split.permute(0, 1, 4, 5, 2, 6, 3).reshape(b, DRAWN_MAPS * PX, scale * h, scale * w)
 
 
 class DrawingGraph(nn.Module):
@@ -233,9 +239,17 @@ class DrawingGraph(nn.Module):
         super().__init__()
         self.drawing = Drawing(scale)
 
-    def forward(self, blocks: Tensor, fields: Tensor) -> Tensor:
-        """Return maps `uint8 [1 H/4 W/4 80]` of blocks `uint8 [1 H/4 W/4 128]` and fields `uint8 [1 h/4 w/4 192]`."""
-        source, fields = (
-            (part.float() * (1 / 128) - 1).permute(0, 3, 1, 2) for part in (blocks[..., :PICTURE_CHANNELS], fields)
+    def forward(self, blocks: Tensor, strokes: Tensor, flows: Tensor) -> tuple[Tensor]:
+        """Return maps `uint8 [1 h/4 w/4 80*s*s]`, a byte `v` being `v / 128 - 1`.
+
+        Args:
+            blocks: input of the network, `uint8 [1 H/4 W/4 128]`.
+            strokes: `uint8 [1 h/4 w/4 128]`.
+            flows: `uint8 [1 h/4 w/4 64]`.
+        """
+        source, strokes, flows = (
+            (part.float() * (1 / 128) - 1).permute(0, 3, 1, 2)
+            for part in (blocks[..., :PICTURE_CHANNELS], strokes, flows)
         )
-        return (self.drawing(source, fields) * 128 + 128.5).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        maps: Tensor = self.drawing(source, strokes, flows)
+        return ((maps * 128 + 128.5).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1),)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vivace.models.mini2.config import CODE_DIM, INPUT_CHANNELS, STEP_NUMBERS
+from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, DRAWN_MAPS, INPUT_CHANNELS, STEP_NUMBERS
 from vivace.models.mini2.network import Conditions, Extras, Memory, Mini2Net
 
 
@@ -38,11 +38,11 @@ class StepGraph(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs of `output_names` for the inputs of `example_inputs`, in order."""
         left = list(inputs)
-        blocks, code, step = (left.pop(0) for _ in range(3))
+        blocks, maps, code, step = (left.pop(0) for _ in range(4))
         regions = left.pop(0).permute(0, 3, 1, 2) / 255 if self.variant.regions else None
         memory = Memory(*left) if self.variant.memory else None
         found = self.net(
-            (blocks.float() * (1 / 128) - 1).permute(0, 3, 1, 2),
+            *((part.float() * (1 / 128) - 1).permute(0, 3, 1, 2) for part in (blocks, maps)),
             Conditions(code, step),
             Extras(regions, memory),
             edit=self.variant.regions,
@@ -80,6 +80,7 @@ def example_inputs(
 
     inputs = {
         "blocks": byte(1, h, w, INPUT_CHANNELS),
+        "maps": byte(1, h, w, DRAWN_MAPS * BLOCK_PX**2),
         "code": normal(1, CODE_DIM),
         "step": torch.zeros(1, STEP_NUMBERS),
     }

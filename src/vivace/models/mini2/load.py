@@ -17,26 +17,42 @@ from vivace.models.keyframes.load import load as load_follower
 from vivace.models.keyframes.model import KeyframeModel
 from vivace.models.loading import LoadOptions
 from vivace.models.mini2.codes import Codes
-from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, INPUT_CHANNELS, PICTURE_NUMBERS, TOKEN_PX, Mini2Config
+from vivace.models.mini2.config import (
+    BLOCK_PX,
+    CODE_DIM,
+    DRAWN_MAPS,
+    FIELDS,
+    INPUT_CHANNELS,
+    PICTURE_NUMBERS,
+    SCALES,
+    TOKEN_PX,
+    Mini2Config,
+)
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.model import SPEC, Mini2Model, Networks
 from vivace.models.mini2.pictures import PictureReader
 from vivace.models.mini2.state import Mini2State
 from vivace.models.packaged import check_files, check_options, check_precision
+from vivace.runtime.exported import Network
 from vivace.runtime.exported.files import GraphFiles, read_graph
 
 FORMAT = "vivace-mini2-1"
 TILES_FORMAT = "vivace-mini2-tiles-1"
+DRAWING_FORMAT = "vivace-mini2-drawing-1"
 CONVENTIONS: dict[str, Any] = {
     "denoising_steps": list(SPEC.denoising_steps),
     "block_px": BLOCK_PX,
     "token_px": TOKEN_PX,
     "input_channels": INPUT_CHANNELS,
+    "drawn_maps": DRAWN_MAPS,
+    "stroke_fields": FIELDS,
     "code_dim": CODE_DIM,
     "picture_numbers": PICTURE_NUMBERS,
 }
 CODES = {"table": "codes.table", "weight": "codes.picture.weight", "bias": "codes.picture.bias"}
 """Tensors of the weight file that are codes, by field of `Codes`."""
+SHIPPED = Path(__file__).parent
+"""Folder of the shipped files."""
 NET = "net."
 """Prefix of the network's tensor names."""
 
@@ -62,11 +78,11 @@ def load(
     if runtime in (None, "openvino"):
         from vivace.runtime.exported.openvino import OpenVinoNetwork
 
+        f32 = options.precision == "f32"
         whole, on_tiles = (
-            OpenVinoNetwork(each.graph, each.constants, threads=threads, f32=options.precision == "f32")
-            for each in (files, tiles)
+            OpenVinoNetwork(each.graph, each.constants, threads=threads, f32=f32) for each in (files, tiles)
         )
-        networks = Networks(whole, on_tiles, cfg)
+        networks = Networks(whole, on_tiles, drawing_networks(threads, folder, f32=f32), cfg)
     else:
         networks = _eager(files, cfg, threads)
     check_precision(options, networks.whole.info)
@@ -74,6 +90,19 @@ def load(
         EditingModel(Mini2Model(networks, codes, PictureReader(folder)), threads=threads),
         partial(load_follower, threads=threads),
     )
+
+
+def drawing_networks(threads: int | None, folder: Path = SHIPPED, *, f32: bool = False) -> dict[int, Network]:
+    """Return the graphs that compute the maps of a picture, by scale."""
+    from vivace.runtime.exported.openvino import OpenVinoNetwork
+
+    files = {scale: read_graph(folder, drawing_name(scale), DRAWING_FORMAT) for scale in SCALES}
+    return {s: OpenVinoNetwork(each.graph, each.constants, threads=threads, f32=f32) for s, each in files.items()}
+
+
+def drawing_name(scale: int) -> str:
+    """Return the name of the graph that computes maps at a scale."""
+    return f"drawing{scale}"
 
 
 def _codes(files: GraphFiles, folder: Path) -> Codes:
@@ -93,6 +122,7 @@ def _eager(files: GraphFiles, cfg: Mini2Config, threads: int | None) -> Networks
     try:
         import torch
 
+        from vivace.models.mini2.drawing import MAPS_OUTPUTS, DrawingGraph
         from vivace.models.mini2.graph import PLAIN, StepGraph, output_names
         from vivace.models.mini2.network import Mini2Net
         from vivace.models.mini2.tile_graph import TILE_OUTPUTS, TileGraph
@@ -110,4 +140,5 @@ def _eager(files: GraphFiles, cfg: Mini2Config, threads: int | None) -> Networks
     except RuntimeError as error:
         raise CheckpointError(f"the weights do not fit the network: {error}") from error
     whole = EagerNetwork(StepGraph(net), output_names(PLAIN), threads=threads)
-    return Networks(whole, EagerNetwork(TileGraph(net), TILE_OUTPUTS, threads=threads), cfg)
+    drawing = {scale: EagerNetwork(DrawingGraph(scale), MAPS_OUTPUTS, threads=threads) for scale in SCALES}
+    return Networks(whole, EagerNetwork(TileGraph(net), TILE_OUTPUTS, threads=threads), drawing, cfg)

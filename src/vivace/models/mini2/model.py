@@ -61,6 +61,8 @@ class Networks(NamedTuple):
     """On whole pictures."""
     tiles: Network
     """On some tiles of a picture, the rest of which is remembered."""
+    drawing: Mapping[int, Network]
+    """Graphs that compute the maps of a picture, by scale."""
     cfg: Mini2Config
 
 
@@ -97,7 +99,10 @@ class Mini2Model:
         with memory_for(self, size):
             levels = tuple(EffortBuffers.open(working_size(size, scale), seed) for scale in EFFORT_SCALES)
             first = levels[0]
-            first.cache = TileCache(first.blocks, first.conditions, self._networks.cfg, self._networks.tiles)
+            first.cache = TileCache(
+                first.blocks, first.maps.array, first.conditions, self._networks.cfg, self._networks.tiles
+            )
+        first.maps.prepare(self._networks.drawing)
         executor_of(levels[0], self._networks.whole)
         return Mini2State(size, seed, levels)
 
@@ -105,6 +110,7 @@ class Mini2Model:
         """Compile the network for all working sizes of a stream in parallel, and begin with the one on tiles."""
         state.prepare(self._networks.whole)
         for buffers in state.levels:
+            buffers.maps.prepare(self._networks.drawing)
             if buffers.cache is not None:
                 buffers.cache.prepare()
 
@@ -167,6 +173,7 @@ class Mini2Model:
         work = expected = None
         cache = self._cache_of(buffers, chunk)
         try:
+            buffers.maps.draw(self._networks.drawing)
             tiles = None if cache is None else cache.choose(source)
             if cache is None or tiles is None:
                 self._paint_whole(buffers, chunk.denoising_steps)

@@ -22,6 +22,7 @@ from vivace.models.mini.network import merge_heads, norm, rotate, split_heads
 from vivace.models.mini2.config import (
     BLOCK_PX,
     CODE_DIM,
+    DRAWN_MAPS,
     INPUT_CHANNELS,
     PICTURE_CHANNELS,
     STEP_NUMBERS,
@@ -255,6 +256,9 @@ class Pen(nn.Module):
     A px is `sum over maps of amount * colour`: amounts are exact to the px, colours are those of the place, one a block.
     """
 
+    gains: Tensor
+    mixing: Tensor
+    lined: Tensor
     amounts: Tensor
     colours: Tensor
     together: Tensor
@@ -270,35 +274,48 @@ class Pen(nn.Module):
         super().__init__()
         self.choices = nn.Linear(cfg.dim, self.CHOICES)
         self.local = nn.Conv2d(cfg.eighth, 4 * 3 * self.MIXED, 1)
-        nn.init.zeros_(self.choices.weight)
-        nn.init.zeros_(self.local.weight)
         with torch.no_grad():
             self.choices.bias.copy_(torch.tensor(self.START))
-            nn.init.zeros_(self.local.bias)  # type: ignore[arg-type]
-        # Products over 16 px and 3 colours, as convolutions with ones: in channels last nothing else is as fast.
-        px, maps = BLOCK_PX**2, torch.eye(self.MIXED)
+            for value in (self.choices.weight, self.local.weight, self.local.bias):
+                nn.init.zeros_(value)  # type: ignore[arg-type]
+        # Sums and products over px and colours, as products with ones: nothing else is as fast in channels last.
+        px = torch.ones(BLOCK_PX**2)
+        shared = torch.zeros(1 + self.CHOICES, DRAWN_MAPS)
+        shared[torch.tensor([1, 2, 0, 5, 6]), torch.arange(DRAWN_MAPS)] = 1
+        into = torch.zeros(self.MIXED, DRAWN_MAPS)
+        into[torch.tensor([0, 0, 1, 2, 2]), torch.arange(DRAWN_MAPS)] = 1
         constants = {
-            "amounts": torch.kron(maps, torch.kron(torch.eye(px), torch.ones(3, 1))),
-            "colours": torch.kron(maps, torch.kron(torch.ones(px, 1), torch.eye(3))),
+            "gains": torch.kron(shared, px[None]),
+            "mixing": torch.kron(into, torch.diag(px)),
+            "lined": torch.kron(torch.tensor([1.0, 0.0, 0.0]), px),
+            "amounts": torch.kron(torch.eye(self.MIXED), torch.kron(torch.diag(px), torch.ones(3, 1))),
+            "colours": torch.kron(torch.eye(self.MIXED), torch.kron(px[:, None], torch.eye(3))),
             "together": torch.eye(PICTURE_CHANNELS).repeat(1, self.MIXED),
         }
         for name, constant in constants.items():
-            self.register_buffer(name, constant[..., None, None], persistent=False)
+            self.register_buffer(name, constant, persistent=False)
 
-    def mixed(self, maps: Tensor, cond: Tensor) -> Tensor:
-        """Return amounts `[b 48 ...]` from maps `[b 80 ...]`, channels first or, of rows, second."""
-        px = BLOCK_PX**2
-        fine, broad, light, first, second = maps.split(px, 1)
-        choices = self.choices(cond).reshape(-1, self.CHOICES, *(1,) * (maps.dim() - 1))
-        share_fine, share_broad, threshold, hardness, share_first, share_second = choices.unbind(1)
-        line = torch.tanh(F.relu(share_fine * fine + share_broad * broad - threshold) * hardness)
-        return torch.cat([line, light, share_first * first + share_second * second], 1)
+    def laid(self, maps: Tensor, colours: Tensor, cond: Tensor) -> Tensor:
+        """Return what is added to the picture in blocks, `[b 48 ...]`, from maps `[b 80 ...]` and colours `[b 9 ...]`.
+
+        Without further axes, `b` are rows of one picture: its conditioning is `[1 d]`.
+        """
+
+        def times(x: Tensor, ones: Tensor) -> Tensor:
+            return F.conv2d(x, ones[..., None, None]) if x.dim() == 4 else F.linear(x, ones)
+
+        beyond = (1,) * (maps.dim() - 2)
+        choices = self.choices(cond)
+        gains = F.pad(choices, (1, 0), value=1.0) @ self.gains
+        threshold, hardness = (choices[:, k : k + 1].reshape(-1, 1, *beyond) for k in (2, 3))
+        mixed = times(maps * gains.reshape(*gains.shape, *beyond), self.mixing)
+        lined = self.lined.reshape(1, -1, *beyond)
+        mixed = torch.tanh(F.relu(mixed - threshold) * hardness) * lined + mixed * (1 - lined)
+        return times(times(mixed, self.amounts) * times(colours, self.colours), self.together)
 
     def forward(self, maps: Tensor, features: Tensor, cond: Tensor) -> Tensor:
         """Return what is added to the picture in blocks, `[b 48 h w]`, from maps `[b 80 h w]`, features at 1/8."""
-        colours = F.pixel_shuffle(self.local(features), 2)
-        amounts = F.conv2d(self.mixed(maps, cond), self.amounts)
-        return F.conv2d(amounts * F.conv2d(colours, self.colours), self.together)
+        return self.laid(maps, F.pixel_shuffle(self.local(features), 2), cond)
 
 
 class Mini2Net(nn.Module):

@@ -19,6 +19,7 @@ from vivace.models.mini2.config import (
     TEXTURE_CHANNELS,
     Mini2Config,
 )
+from vivace.models.mini2.maps import DrawnMaps
 from vivace.models.mini2.textures import lay_textures, textures_at_rest
 from vivace.models.mini2.tile_cache import TileCache
 from vivace.runtime.exported import Executor
@@ -39,9 +40,15 @@ def texture_scale(size: Size) -> int:
 
 def nbytes_of(size: Size, cfg: Mini2Config) -> int:
     """Return the size of the buffers of a stream of `size`, original textures and remembered tiles included, bytes."""
-    grids = (padded(working_size(size, scale)) for scale in EFFORT_SCALES)
+    painted_at = (working_size(size, scale) for scale in EFFORT_SCALES)
+    grids = ((painted, padded(painted)) for painted in painted_at)
     per_block = INPUT_CHANNELS + TEXTURE_CHANNELS
-    levels = sum(width * height // BLOCK_PX**2 * per_block + 4 * (CODE_DIM + STEP_NUMBERS) for width, height in grids)
+    levels = sum(
+        width * height // BLOCK_PX**2 * per_block
+        + 4 * (CODE_DIM + STEP_NUMBERS)
+        + DrawnMaps.nbytes_of((width, height), texture_scale(painted))
+        for painted, (width, height) in grids
+    )
     return levels + TileCache.nbytes_of(size, cfg)
 
 
@@ -52,6 +59,7 @@ class EffortBuffers:
     blocks: BlockBuffer
     rest: NDArray[np.uint8]
     """Original textures `[h w 32]`, shared."""
+    maps: DrawnMaps
     code: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, CODE_DIM), np.float32))
     step: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, STEP_NUMBERS), np.float32))
     executor: Executor | None = None
@@ -64,14 +72,16 @@ class EffortBuffers:
     @classmethod
     def open(cls, size: Size, seed: int) -> EffortBuffers:
         """Return filled buffers for pictures of `(width, height)` px."""
-        buffers = cls(BlockBuffer(size), textures_at_rest(padded(size), texture_scale(size), seed))
+        blocks, scale = BlockBuffer(size), texture_scale(size)
+        maps = DrawnMaps(blocks.array, scale, seed)
+        buffers = cls(blocks, textures_at_rest(padded(size), scale, seed), maps)
         buffers.blocks.textures[...] = buffers.rest
         return buffers
 
     @property
     def inputs(self) -> dict[str, NDArray[np.generic]]:
         """Inputs of the graph by name."""
-        return {"blocks": self.blocks.array, **self.conditions}
+        return {"blocks": self.blocks.array, "maps": self.maps.array, **self.conditions}
 
     @property
     def conditions(self) -> dict[str, NDArray[np.generic]]:
@@ -87,12 +97,14 @@ class EffortBuffers:
     def nbytes(self) -> int:
         """Size of all buffers, shared ones included, bytes."""
         cached = 0 if self.cache is None else self.cache.nbytes
-        return sum(array.nbytes for array in self.inputs.values()) + self.rest.nbytes + cached
+        own = (self.blocks.array, self.rest, *self.conditions.values())
+        return sum(array.nbytes for array in own) + self.maps.nbytes + cached
 
     def take_textures(self, seed: int) -> None:
         """Use the textures of a seed, unshifted."""
         self.rest = textures_at_rest(padded(self.blocks.size), texture_scale(self.blocks.size), seed)
         self.blocks.textures[...] = self.rest
+        self.maps.take_fields(seed)
         self._at = (0, 0)
         self._forget_tiles()
 
@@ -101,6 +113,7 @@ class EffortBuffers:
         to = (round(down_px / BLOCK_PX), round(right_px / BLOCK_PX))
         if to != self._at:
             lay_textures(self.rest, *to, self.blocks.textures)
+            self.maps.move(*to)
             self._at = to
             self._forget_tiles()
 

@@ -99,7 +99,7 @@ def block_textures(fields: Textures, cells: Cells, scale: int) -> NDArray[np.uin
 
 
 def stroke_fields(fields: Textures) -> NDArray[np.uint8]:
-    """Return the fields `uint8 [h w 12]` that strokes are laid from: eight directions, and the turns of two flows.
+    """Return the fields `uint8 [h w 12]` that strokes are laid from: eight directions, then the turns of two flows.
 
     A turn is the cosine and the sine of twice the flow's angle.
     """

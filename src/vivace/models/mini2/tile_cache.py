@@ -21,13 +21,16 @@ Size = tuple[int, int]
 class TileCache:
     """Tiles of one stream, and which of them a frame needs computed. Used by one thread at a time."""
 
-    def __init__(self, blocks: BlockBuffer, conditions: Arrays, cfg: Mini2Config, network: Network) -> None:
-        """Begin with nothing remembered of the pictures in `blocks`; `network` is the graph on tiles."""
+    def __init__(
+        self, blocks: BlockBuffer, maps: NDArray[np.uint8], conditions: Arrays, cfg: Mini2Config, network: Network
+    ) -> None:
+        """Begin with nothing remembered of the pictures in `blocks` and `maps`; `network` is the graph on tiles."""
         self._detector = ChangeDetector(blocks.size, TOKEN_PX)
         self._plan = TilePlan(self._detector.shape[0] * self._detector.shape[1])
         self._memory = TileMemory(blocks.size, cfg)
         self._network = network
         self._blocks = blocks
+        self._maps = maps
         self._conditions = conditions
         self._painted_under = b""
         self._executors: dict[int, Executor] = {}
@@ -82,7 +85,7 @@ class TileCache:
     def paint(self, tiles: Tiles) -> None:
         """Paint some tiles, over the estimate, which is then the picture."""
         number = self._ready(len(tiles))
-        self._memory.write(tiles, number, self._blocks.array)
+        self._memory.write(tiles, number, self._blocks.array, self._maps)
         painted = self._executors[number].run()
         self._memory.keep(painted)
         down, right = self._memory.shape

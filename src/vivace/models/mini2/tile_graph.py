@@ -73,6 +73,7 @@ class TileGraph(nn.Module):
         code: Tensor,
         step: Tensor,
         patches: Tensor,
+        maps: Tensor,
         tiles: Tensor,
         tokens: Tensor,
         near4: Tensor,
@@ -104,7 +105,7 @@ class TileGraph(nn.Module):
         sixteenth = self._residual(sixteenth + spread(linear(token, net.from_tokens), 1), net.up16, cond, sixteenths)
         eighth = eighth + spread(linear(sixteenth, net.from_sixteenth), SIXTEENTH.side)
         eighth = self._residual(eighth, net.up8, cond, eighths)
-        picture = self._picture(blocks, eighth, cond + net.whole(mean), fine)
+        picture = self._picture(blocks, maps.flatten(0, 1), eighth, cond + net.whole(mean), fine)
         return picture, remembered, *(torch.cat(rows.computed, 1) for rows in (fine, eighths, sixteenths))
 
     @staticmethod
@@ -147,13 +148,14 @@ class TileGraph(nn.Module):
         kept.append(x)
         return x, known[-1].index_copy(0, tiles, x).mean(0, keepdim=True), torch.cat(kept, 1)
 
-    def _picture(self, blocks: Tensor, eighth: Tensor, cond: Tensor, rows: _Rows) -> Tensor:
-        m = self.net.map
+    def _picture(self, blocks: Tensor, maps: Tensor, eighth: Tensor, cond: Tensor, rows: _Rows) -> Tensor:
+        m, pen = self.net.map, self.net.pen
         basis = self._outward(F.conv2d(blocks, m.basis.weight, m.basis.bias))
         local = spread(linear(eighth, m.local), EIGHTH.side)
         scale, shift = (part[..., 0, 0] for part in scale_and_shift(m.film(cond)))
         x = (basis + local * (m.gate.flatten() * basis + m.offset.flatten())) * scale + shift
-        return self.to_bytes(rows.convolved(rows.convolved(x, m.hidden), m.draw) + linear(x, m.linear))
+        drawn = pen.laid(maps.float() * (1 / 128) - 1, spread(linear(eighth, pen.local), EIGHTH.side), cond)
+        return self.to_bytes(rows.convolved(rows.convolved(x, m.hidden), m.draw) + linear(x, m.linear) + drawn)
 
     @staticmethod
     def to_bytes(picture: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.models.mini2.blocks import padded
-from vivace.models.mini2.config import BLOCK_PX, INPUT_CHANNELS, TOKEN_PX, Mini2Config
+from vivace.models.mini2.config import BLOCK_PX, DRAWN_MAPS, INPUT_CHANNELS, TOKEN_PX, Mini2Config
 from vivace.runtime.exported import Arrays
 
 Tiles = NDArray[np.intp]
@@ -105,6 +105,7 @@ class TileMemory:
         self._blocks = down * width * FINE.side + right
         """Blocks of each tile and around it, in a picture's order, `[tiles side+2 side+2]`."""
         self._patches = np.zeros((*patch.shape, INPUT_CHANNELS), np.uint8)
+        self._maps = np.zeros((count, FINE.side**2, DRAWN_MAPS * BLOCK_PX**2), np.uint8)
         self._tiles = np.zeros(count, np.int64)
         self._near = [np.zeros((count * grid.side**2, 9), np.int32) for grid in GRIDS]
         self._rings = [
@@ -123,7 +124,7 @@ class TileMemory:
         """Return that size for pictures of `(width, height)` px, bytes."""
         count = math.prod(padded(size)) // TOKEN_PX**2
         patch = (FINE.side + 2) ** 2
-        a_tile = 4 * token_width(cfg) + 8 + patch * (INPUT_CHANNELS + 1 + 4)
+        a_tile = 4 * token_width(cfg) + 8 + patch * (INPUT_CHANNELS + 1 + 4) + TOKEN_PX**2 * DRAWN_MAPS
         beyond = 0
         for grid, channels in zip(GRIDS, widths_of(cfg), strict=True):
             row = 4 * grid.maps * channels
@@ -135,6 +136,7 @@ class TileMemory:
         """Return the graph's inputs for a number of tiles, but for its conditions; `write` fills them."""
         arrays: dict[str, NDArray[np.generic]] = {
             "patches": self._patches[:number],
+            "maps": self._maps[:number],
             "tiles": self._tiles[:number],
             "tokens": self._tokens.reshape(*self.shape, -1),
         }
@@ -144,13 +146,15 @@ class TileMemory:
             arrays[f"ring{grid.fraction}"] = ring[: number * grid.around]
         return arrays
 
-    def write(self, tiles: Tiles, number: int, blocks: NDArray[np.uint8]) -> None:
-        """Write the inputs for some tiles of `blocks [1 h w 128]`, the last one as often as makes `number` of them."""
+    def write(self, tiles: Tiles, number: int, blocks: NDArray[np.uint8], maps: NDArray[np.uint8]) -> None:
+        """Write the inputs for some tiles of `blocks [1 h w 128]` and `maps [1 h w 80]`, the last one up to `number`."""
         count = len(tiles)
         tiles = np.concatenate([tiles, np.repeat(tiles[-1:], number - count)])
         self._tiles[:number] = tiles
         patches = self._patches[:number]
         np.take(blocks.reshape(-1, INPUT_CHANNELS), self._blocks[tiles], 0, patches, "clip")
+        within = self._blocks[tiles, 1:-1, 1:-1].reshape(number, -1)
+        np.take(maps.reshape(-1, maps.shape[-1]), within, 0, self._maps[:number], "clip")
         patches[self._outside[tiles]] = 128  # 0 to the network, as its padding is
         for grid, places, features, near, rings in zip(
             GRIDS, self._places, self._features, self._near, self._rings, strict=True

@@ -69,6 +69,10 @@ def _no_local_map(net: Mini2Net) -> None:
     net.map.local = Zeros(4 * net.cfg.fine)  # type: ignore[assignment]
 
 
+def _no_pen(net: Mini2Net) -> None:
+    net.pen.local = Zeros(net.pen.local.out_channels)  # type: ignore[assignment]
+
+
 def _no_attention(net: Mini2Net) -> None:
     for block in net.trunk.blocks:
         block.frame = NoAttention()
@@ -108,6 +112,7 @@ ABLATIONS = (
     Ablation("no attention", _no_attention),
     Ablation("keys and values not pooled", _not_pooled),
     Ablation("no local map, one by the code alone", _no_local_map),
+    Ablation("nothing drawn with maps of lines, light and strokes", _no_pen),
     Ablation("no textures", _no_inputs(slice(2 * PICTURE_CHANNELS, None))),
     Ablation("no previous output", _no_inputs(slice(PICTURE_CHANNELS, 2 * PICTURE_CHANNELS))),
 )

@@ -68,6 +68,9 @@ def run(
     ] = 0,
     pairs: Annotated[int, Parameter(help="Pairs of frames a step, over all processes.")] = 8,
     learning_rate: Annotated[float, Parameter(help="Of AdamW, after the warm-up.")] = 8e-4,
+    ema: Annotated[
+        float, Parameter(help="Decay of the averaged weights a step: 0.999 remembers a thousand steps, 0.99 a hundred.")
+    ] = 0.999,
     favour: Favour = None,
 ) -> None:
     """Bake targets and train, from a folder of licensed pictures, until stopped. The same command resumes it.
@@ -76,6 +79,8 @@ def run(
     """
     if processes < 1 or pairs < 1 or shards < 1:
         raise UsageError("--processes, --pairs and --shards are at least 1")
+    if not 0 < ema < 1:
+        raise UsageError("--ema is between 0 and 1")
     if cool_down < 0 or (cool_down and steps is None):
         raise UsageError("--cool-down is a number of steps before --steps; give both")
     factors = _factors(favour or [])
@@ -95,6 +100,7 @@ def run(
         cool_down=cool_down,
         pairs=pairs,
         learning_rate=learning_rate,
+        ema=ema,
         favour=factors,
     )
     try:

@@ -12,10 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, INPUT_CHANNELS, STEP_NUMBERS, Mini2Config
+from vivace.models.mini.textures import STROKE_COUNT
+from vivace.models.mini2.config import (
+    BLOCK_PX,
+    CODE_DIM,
+    DRAWN_MAPS,
+    FIELDS,
+    INPUT_CHANNELS,
+    SCALES,
+    STEP_NUMBERS,
+    Mini2Config,
+)
+from vivace.models.mini2.drawing import MAPS_OUTPUTS, DrawingGraph
 from vivace.models.mini2.family import PICTURE_PX
 from vivace.models.mini2.graph import PLAIN, StepGraph, example_inputs, output_names
-from vivace.models.mini2.load import CODES, CONVENTIONS, FORMAT, NET, TILES_FORMAT
+from vivace.models.mini2.load import CODES, CONVENTIONS, DRAWING_FORMAT, FORMAT, NET, TILES_FORMAT, drawing_name
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.model import SPEC
 from vivace.models.mini2.network import Mini2Net
@@ -58,6 +69,7 @@ def export(
     tensors |= {name: codes[name.removeprefix("codes.")].float() for name in CODES.values()}
     hashes = write_graph(model, tensors, folder, "mini2", {"format": FORMAT, "looks": json.dumps(LOOK_KEYS), **card})
     hashes |= export_tiles(net, tensors, folder)
+    hashes |= export_drawing(folder)
     hashes |= write_graph(pictures, {}, folder, "picture", {"format": PICTURE_FORMAT, **PICTURE_CARD}, halves=False)
     (profile or folder / PROFILE).write_text(_profile(hashes, net.cfg))
     return hashes
@@ -69,7 +81,7 @@ def export_tiles(net: Mini2Net, tensors: Mapping[str, Tensor], folder: Path) -> 
     tiles = np.arange(0, memory.count, 2)
     blocks = np.zeros((1, *(side // BLOCK_PX for side in _SIZE[::-1]), INPUT_CHANNELS), np.uint8)
     conditions = {"code": np.zeros((1, CODE_DIM), np.float32), "step": np.zeros((1, STEP_NUMBERS), np.float32)}
-    memory.write(tiles, len(tiles), blocks)
+    memory.write(tiles, len(tiles), blocks, np.zeros((*blocks.shape[:3], DRAWN_MAPS * BLOCK_PX**2), np.uint8))
     given = memory.inputs(len(tiles))
     example = {name: torch.from_numpy(array) for name, array in (conditions | given).items()}
     # How many tiles there are, and of how many the picture consists, is any number.
@@ -83,6 +95,23 @@ def export_tiles(net: Mini2Net, tensors: Mapping[str, Tensor], folder: Path) -> 
     ]
     model = convert(TileGraph(net.eval()), example, shapes, TILE_OUTPUTS)
     return write_graph(model, {}, folder, "tiles", {"format": TILES_FORMAT}, shared=tensors)
+
+
+def export_drawing(folder: Path) -> dict[str, str]:
+    """Write the graphs that compute the maps of a picture, one for each scale, into `folder`."""
+    hashes: dict[str, str] = {}
+    for scale in SCALES:
+        width, height = _SIZE[0] // BLOCK_PX, _SIZE[1] // BLOCK_PX
+        grid = 1, height // scale, width // scale
+        inputs = {
+            "blocks": torch.zeros(1, height, width, INPUT_CHANNELS, dtype=torch.uint8),
+            "strokes": torch.zeros(*grid, STROKE_COUNT * BLOCK_PX**2, dtype=torch.uint8),
+            "flows": torch.zeros(*grid, (FIELDS - STROKE_COUNT) * BLOCK_PX**2, dtype=torch.uint8),
+        }
+        shapes = [[1, -1, -1, value.shape[3]] for value in inputs.values()]
+        model = convert(DrawingGraph(scale), inputs, shapes, MAPS_OUTPUTS)
+        hashes |= write_graph(model, {}, folder, drawing_name(scale), {"format": DRAWING_FORMAT}, halves=False)
+    return hashes
 
 
 def picture_network(teachers: Path) -> Any:

@@ -145,9 +145,7 @@ def train_step(student: Student, features: Features | None, batch: Batch, rng: n
     def paint(frame: int, estimate: Tensor, done: Tensor, known: Tensor) -> Tensor:
         numbers = step_numbers(done, steps, batch.log_scale, known)
         estimate = estimate.clamp(-1, 1) * known.view(-1, 1, 1, 1)
-        return student(
-            batch.source[:, frame], estimate, batch.textures[:, frame], batch.maps[:, frame], code, numbers
-        )
+        return student(batch.source[:, frame], estimate, batch.textures[:, frame], batch.maps[:, frame], code, numbers)
 
     first = paint(0, batch.other, zero, (draw(b) < 0.15).float())
     kind = draw(b)[:, None, None, None]

