@@ -20,7 +20,7 @@ from vivace.models.keyframes.motion import Motion, find, grey, search, still
 from vivace.train.clips import read_run
 from vivace.train.keyframes.edits import EDITS, Mask, Picture, blob, edited
 from vivace.train.looks.material import Material, read_photo
-from vivace.train.looks.targets import LOOKS_PER_ITEM, looks_of, read_jpeg
+from vivace.train.looks.targets import LOOKS_PER_ITEM, looks_of, read_jpeg, shard_paths
 
 SIDE_PX = 448
 """Larger side of the pictures that views are cut from, px."""
@@ -53,7 +53,7 @@ class Pool:
         Raises:
             SourceNotFoundError: there is no shard in `targets`.
         """
-        self._shards = sorted(targets.glob("looks-*.safetensors")) if targets is not None else []
+        self._shards = shard_paths(targets) if targets is not None else []
         if targets is not None and not self._shards:
             raise SourceNotFoundError(f"no baked targets in {targets}; make some with `vivace train looks bake`")
         chosen = rng.permutation(len(material.photos))[:photos]

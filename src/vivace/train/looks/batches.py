@@ -24,6 +24,7 @@ from vivace.train.looks.targets import (
     SIDE_PX,
     read_favour,
     read_jpeg,
+    shard_paths,
     torus_fields,
 )
 
@@ -87,7 +88,7 @@ class BatchSource:
             SourceNotFoundError: there is no shard.
         """
         if self._drawn % 50 == 0:
-            self._paths = sorted(self._folder.glob("looks-*.safetensors"))
+            self._paths = shard_paths(self._folder)
             if not self._paths:
                 raise SourceNotFoundError(f"no baked targets in {self._folder}")
         self._drawn += 1

@@ -22,7 +22,7 @@ from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.runtime.exported.files import read_tensors
 from vivace.train.looks.features import Features
 from vivace.train.looks.losses import gram
-from vivace.train.looks.targets import FRAMES, read_jpeg, read_painted
+from vivace.train.looks.targets import FRAMES, read_jpeg, read_painted, shard_paths
 
 CLASSES = LOOK_KEYS[1:]
 """Classes: all named looks. A class for unpainted pictures would be everything that is painted less crisply than by a
@@ -78,7 +78,7 @@ def read_samples(folder: Path, features: Features, report: Callable[[int, int], 
     Raises:
         SourceNotFoundError: there is no shard.
     """
-    paths = sorted(folder.glob("looks-*.safetensors"))
+    paths = shard_paths(folder)
     if not paths:
         raise SourceNotFoundError(f"no baked targets in {folder}; make some: vivace train looks bake DATA")
     described, classes = [], []

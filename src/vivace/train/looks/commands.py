@@ -19,7 +19,7 @@ from vivace.train.looks.classifier import SHIPPED as CLASSIFIER
 from vivace.train.looks.fit import SHIPPED, FitConfig, fit
 from vivace.train.looks.material import read_material
 from vivace.train.looks.neural import NeuralTeachers
-from vivace.train.looks.targets import PICTURE, Painter, is_baked, shard_path
+from vivace.train.looks.targets import PICTURE, Painter, is_baked, shard_path, shard_paths
 from vivace.train.looks.targets import bake as bake_shards
 from vivace.train.looks.targets import retire as retire_in
 from vivace.train.processes import train_in_processes
@@ -143,7 +143,7 @@ def retire(*looks: str, out: Out = Path("runs/mini2")) -> None:
         Keys of the looks.
     """
     chosen = _known(looks, (*LOOK_KEYS, PICTURE))
-    paths = sorted((out / "targets").glob("looks-*.safetensors"))
+    paths = shard_paths(out / "targets")
     for path in paths:
         retire_in(path, frozenset(chosen))
     console.print(f"{len(paths)} shards without {', '.join(chosen)}")

@@ -251,6 +251,11 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"looks-{number:05d}.safetensors"
 
 
+def shard_paths(folder: Path) -> list[Path]:
+    """Return the paths of all shards in a folder, in the order of their numbers."""
+    return sorted(folder.glob("looks-*.safetensors"))
+
+
 def save_shard(
     path: Path,
     material: Material,
