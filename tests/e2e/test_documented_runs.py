@@ -263,6 +263,7 @@ NOT_RUN = {
     "python tests/e2e/measure_sound.py": "measures a browser for minutes; test_studio_sound.py drives the studio",
     "python tests/e2e/measure_surfaces.py": "measures a browser for minutes; test_studio_surfaces.py drives the page",
     "python tests/e2e/measure_studio.py": "measures a browser for minutes; test_studio.py drives the same page",
+    "python tests/e2e/measure_chunks.py": "measures a browser for minutes; test_studio.py drives the same page",
 }
 """Prefixes of commands that no short form makes runnable everywhere."""
 
