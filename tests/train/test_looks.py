@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from media.clips import write_clip
@@ -19,6 +21,7 @@ from mini2_folder import TINY, random_folder
 from vivace.errors import CheckpointError, SourceNotFoundError, SourceUnsupportedError, UsageError
 from vivace.models.mini2.config import Mini2Config
 from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
+from vivace.models.mini2.textures import block_textures
 from vivace.train.clips import Segment
 from vivace.train.looks import commands, packages
 from vivace.train.looks.batches import BatchSource, is_invented
@@ -59,6 +62,8 @@ from vivace.train.looks.targets import (
     save_shard,
     shard_path,
     teacher_textures,
+    torus_fields,
+    window,
 )
 from vivace.train.processes import moving_average
 from vivace.train.teachers import TEACHERS, luma
@@ -251,6 +256,38 @@ def test_a_look_is_painted_anew_and_the_others_are_kept(data: Path, tmp_path: Pa
     assert all(read_jpeg(read_painted(path)[0][name]).min() == 255 for name in before if name)
 
 
+def test_shards_without_the_places_of_their_textures_are_completed_and_nothing_is_painted(
+    data: Path, tmp_path: Path
+) -> None:
+    material, path = read_material(data), shard_path(tmp_path, 3)
+    save_shard(path, material, Painter(FakeNeural()), 3, items=1)
+    complete = path.read_bytes()
+    looks = looks_of(path)
+    save_file(
+        {name: value for name, value in load_file(path).items() if name != "places"}, path, {"looks": json.dumps(looks)}
+    )
+    assert not is_baked(path)
+    with pytest.raises(SourceNotFoundError, match="of this version"):
+        BatchSource(tmp_path, np.random.default_rng(0)).draw(1, 64)
+
+    class Idle(Painter):
+        def paint(self, *_: object) -> Tensor:
+            raise AssertionError("nothing is to be painted")
+
+    save_shard(path, material, Idle(FakeNeural()), 3, items=1, kept=read_painted(path))
+    assert path.read_bytes() == complete
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_strokes_of_every_px_lie_where_those_of_the_textures_do(scale: int) -> None:
+    place, side = Place(1, 496, 37), 64
+    strokes = torus_fields(place.seed, place.top, place.left, side)[..., :8].astype(np.float32)
+    per_block = 4 // scale
+    means = strokes.reshape(side // per_block, per_block, side // per_block, per_block, 8).mean((1, 3))
+    known = block_textures(*window(place, side * scale, scale), scale)[..., :8]
+    assert np.abs(means - known).mean() < 1
+
+
 def test_looks_depend_on_nothing_random_but_what_the_network_sees() -> None:
     x = torch.from_numpy(photo(3)[:128, :128]).permute(2, 0, 1)[None].float() / 255
     seen = teacher_textures([Place(1, 0, 48)], 128, 1)
@@ -282,8 +319,9 @@ def test_batches_are_bytes_in_the_networks_range_and_follow_the_look(targets: Pa
     batch = source.draw(4, 192)
     assert batch.source.shape == (4, 2, 3, 192, 192)
     assert batch.textures.shape == (4, 2, 32, 48, 48)
+    assert batch.maps.shape == (4, 2, 80, 48, 48)
     assert batch.index.shape == (4, 2)
-    for value in (batch.clean, batch.source, batch.target, batch.textures):
+    for value in (batch.clean, batch.source, batch.target, batch.textures, batch.maps):
         assert value.min() >= -1
         assert value.max() <= 1
     with pytest.raises(SourceNotFoundError):

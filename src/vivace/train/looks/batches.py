@@ -22,6 +22,7 @@ from vivace.train.looks.targets import (
     NO_FAVOUR,
     PICTURE,
     SIDE_PX,
+    is_complete,
     read_favour,
     read_jpeg,
     shard_paths,
@@ -88,9 +89,9 @@ class BatchSource:
             SourceNotFoundError: there is no shard.
         """
         if self._drawn % 50 == 0:
-            self._paths = shard_paths(self._folder)
+            self._paths = [path for path in shard_paths(self._folder) if is_complete(path)]
             if not self._paths:
-                raise SourceNotFoundError(f"no baked targets in {self._folder}")
+                raise SourceNotFoundError(f"no baked targets of this version in {self._folder}; bake them")
         self._drawn += 1
         chosen = self.rng.integers(len(self._paths), size=min(SHARDS_A_BATCH, pairs))
         share = np.array_split(np.arange(pairs), len(chosen))

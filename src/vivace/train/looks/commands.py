@@ -19,7 +19,7 @@ from vivace.train.looks.classifier import SHIPPED as CLASSIFIER
 from vivace.train.looks.fit import SHIPPED, FitConfig, fit
 from vivace.train.looks.material import read_material
 from vivace.train.looks.neural import NeuralTeachers
-from vivace.train.looks.targets import PICTURE, Painter, is_baked, shard_path, shard_paths
+from vivace.train.looks.targets import PICTURE, Painter, is_baked, is_complete, shard_path, shard_paths
 from vivace.train.looks.targets import bake as bake_shards
 from vivace.train.looks.targets import retire as retire_in
 from vivace.train.processes import train_in_processes
@@ -85,7 +85,7 @@ def run(
         raise UsageError("--cool-down is a number of steps before --steps; give both")
     factors = _factors(favour or [])
     first = min(FIRST_SHARDS, shards)
-    if any(not shard_path(out / "targets", n).exists() for n in range(first)):
+    if not all(is_complete(shard_path(out / "targets", n)) for n in range(first)):
         bake(data, teachers=teachers, out=out, shards=first, favour=favour)
     baker = None
     if any(not is_baked(shard_path(out / "targets", n)) for n in range(shards)):

@@ -212,13 +212,17 @@ def read_favour(metadata: Mapping[str, str]) -> dict[str, float]:
     return factors
 
 
-def is_baked(path: Path) -> bool:
-    """Return whether a shard exists, with the places of its textures and nothing in it retired."""
+def is_complete(path: Path) -> bool:
+    """Return whether a shard exists with the places of its textures, which those of former versions lack."""
     if not path.exists():
         return False
     with safe_open(path, "np") as file:
-        complete = "places" in file.keys()  # noqa: SIM118 (no iteration protocol)
-    return complete and not any(look.startswith(_RETIRED) for item in looks_of(path) for look in item)
+        return "places" in file.keys()  # noqa: SIM118 (no iteration protocol)
+
+
+def is_baked(path: Path) -> bool:
+    """Return whether a shard is complete, with nothing in it retired."""
+    return is_complete(path) and not any(look.startswith(_RETIRED) for item in looks_of(path) for look in item)
 
 
 def retire(path: Path, looks: frozenset[str]) -> None:
