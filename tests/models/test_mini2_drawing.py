@@ -13,7 +13,7 @@ from vivace.models.mini2.drawing import LINE_RANGE, MAPS_OUTPUTS, Drawing, Drawi
 from vivace.models.mini2.maps import DrawnMaps
 from vivace.runtime.exported.eager import EagerNetwork
 from vivace.train.export import convert
-from vivace.train.looks.student import Drawer, to_blocks
+from vivace.train.looks.student import draw, to_blocks
 from vivace.train.looks.targets import Place, teacher_textures, torus_fields
 from vivace.train.teachers import brush, lines, stroke_angle
 from vivace.worlds import make_scene
@@ -30,7 +30,7 @@ def picture(scale: int) -> torch.Tensor:
 
 def drawn(rgb: torch.Tensor, scale: int) -> torch.Tensor:
     """Return the maps `[1 5 h w]` of bytes `[1 3 h w]`."""
-    maps = Drawer().draw(rgb / 128 - 1, torus_fields(0, 0, 0, SIDE)[None], scale)
+    maps = draw(rgb / 128 - 1, torus_fields(0, 0, 0, SIDE)[None], scale)
     return F.pixel_shuffle(maps, 4)
 
 

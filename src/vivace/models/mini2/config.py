@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 BLOCK_PX = 4
 """Side of a block, px: pictures enter and leave as `[h w 48]`, the values of a block's px side by side."""
-PICTURE_CHANNELS = 3 * BLOCK_PX**2
+BLOCK_AREA = BLOCK_PX**2
+"""Px of a block."""
+PICTURE_CHANNELS = 3 * BLOCK_AREA
 TEXTURE_CHANNELS = 32
 INPUT_CHANNELS = 2 * PICTURE_CHANNELS + TEXTURE_CHANNELS
 """Channels of the input: source, estimate (the previous output, or the result of an earlier step for this frame), and
@@ -14,7 +16,9 @@ textures: 128 bytes per block, a whole number of rows of the matrix units."""
 FIELDS = 12
 """Fields from which strokes are laid: their directions, and the cosine and sine of two flows; a value a working px."""
 DRAWN_MAPS = 5
-"""Maps of lines, light and strokes, see `drawing`; a block has the values of its 16 px of each."""
+"""Maps of lines, light and strokes, see `drawing`."""
+MAP_CHANNELS = DRAWN_MAPS * BLOCK_AREA
+"""Channels of the maps: a block has the values of its px, map by map."""
 SPREAD = 3.0
 """Range of a byte of noise, in deviations to either side."""
 SCALES = (1, 2)

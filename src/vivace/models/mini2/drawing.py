@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vivace.models.mini.textures import STROKE_COUNT, STROKE_SHARPNESS
-from vivace.models.mini2.config import BLOCK_PX, DRAWN_MAPS, PICTURE_CHANNELS
+from vivace.models.mini2.config import BLOCK_AREA, BLOCK_PX, DRAWN_MAPS, MAP_CHANNELS, PICTURE_CHANNELS
 
 CONTOUR_SIGMAS_PX = (1.05, 1.68, 2.69)
 """Gaussians whose neighbours' differences are the fine and the broad contours, working px."""
@@ -32,7 +32,6 @@ ALONG_PX = (-3.0, -1.5, 1.5, 3.0)
 """Distances along an edge over which contours are averaged, working px."""
 MAPS_OUTPUTS = ("maps",)
 """Names of the graph's outputs."""
-PX = BLOCK_PX**2
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -64,19 +63,14 @@ def block_kernel(kernel: Tensor) -> Tensor:
     at = at.clamp(0, 2 * radius)
     weights = kernel[at[:, None, :, None, :, None], at[None, :, None, :, None, :]]
     weights = weights * inside[:, None, :, None, :, None] * inside[None, :, None, :, None, :]
-    return weights.permute(2, 3, 4, 5, 0, 1).reshape(PX, PX, len(blocks), len(blocks))
-
-
-def enlarging(factor: int, spacing: float) -> Tensor:
-    """Return the shares `[f 3]` of three neighbours in `f` equidistant values between them: linear interpolation."""
-    at = (torch.arange(factor) + 0.5) * spacing - 0.5 * factor * spacing
-    return torch.stack([(-at).clamp_min(0), 1 - at.abs(), at.clamp_min(0)], 1)
+    return weights.permute(2, 3, 4, 5, 0, 1).reshape(BLOCK_AREA, BLOCK_AREA, len(blocks), len(blocks))
 
 
 def to_px() -> Tensor:
-    """Return the weights `[16 1 3 3]` that interpolate a value a block to its px."""
-    share = enlarging(BLOCK_PX, 1 / BLOCK_PX)
-    return torch.einsum("yi,xj->yxij", share, share).reshape(PX, 1, 3, 3)
+    """Return the weights `[16 1 3 3]` that interpolate a value a block to its px, linearly."""
+    at = (torch.arange(BLOCK_PX) + 0.5) / BLOCK_PX - 0.5
+    share = torch.stack([(-at).clamp_min(0), 1 - at.abs(), at.clamp_min(0)], 1)  # of the blocks before, here, after
+    return torch.einsum("yi,xj->yxij", share, share).reshape(BLOCK_AREA, 1, 3, 3)
 
 
 def doubling() -> Tensor:
@@ -88,7 +82,7 @@ def doubling() -> Tensor:
         line[out, low], line[out, low + 1] = 1 - (at - low), at - low
     weights = torch.einsum("yi,xj->yxij", line, line)
     split = weights.reshape(2, BLOCK_PX, 2, BLOCK_PX, 3, BLOCK_PX, 3, BLOCK_PX)
-    return split.permute(0, 2, 1, 3, 5, 7, 4, 6).reshape(4 * PX, PX, 3, 3)
+    return split.permute(0, 2, 1, 3, 5, 7, 4, 6).reshape(4 * BLOCK_AREA, BLOCK_AREA, 3, 3)
 
 
 def entering(scale: int) -> Tensor:
@@ -99,7 +93,7 @@ def entering(scale: int) -> Tensor:
             for c in range(3):
                 place = (y // BLOCK_PX, y % BLOCK_PX, x // BLOCK_PX, x % BLOCK_PX)
                 weights[(c, y // scale, x // scale, *place, c)] = scale**-2
-    return weights.permute(0, 1, 2, 4, 6, 7, 3, 5).reshape(3 * PX, PICTURE_CHANNELS, scale, scale)
+    return weights.permute(0, 1, 2, 4, 6, 7, 3, 5).reshape(3 * BLOCK_AREA, PICTURE_CHANNELS, scale, scale)
 
 
 # -- maps --------------------------------------------------------------------------------------------------------------
@@ -113,9 +107,9 @@ class Drawing(nn.Module):
         self.scale = scale
         blurred = [gaussian(sigma, 2 * BLOCK_PX) for sigma in CONTOUR_SIGMAS_PX]
         # Sums over blocks and their neighbours: with the interpolation to px after it, Gaussians of 2.5 and 3.25 px.
-        block = torch.full((1, PX, 1, 1), 1 / PX)
+        block = torch.full((1, BLOCK_AREA, 1, 1), 1 / BLOCK_AREA)
         angles = 2 * torch.arange(STROKE_COUNT) * (math.pi / STROKE_COUNT)
-        same = torch.eye(PX)
+        same = torch.eye(BLOCK_AREA)
         constants = {
             "enter": entering(scale),
             "luma": torch.kron(torch.tensor([_LUMA]), same)[..., None, None],
@@ -142,7 +136,9 @@ class Drawing(nn.Module):
         return F.conv2d(x, self.get_buffer(name))
 
     def forward(self, source: Tensor, strokes: Tensor, flows: Tensor) -> Tensor:
-        """Return the maps `[b 80*s*s h/4 w/4]`, see `at_picture_size`: contours fine and broad, edge of light in [0, 1], two brushes in [-1, 1].
+        """Return the maps `[b 80*s*s h/4 w/4]`, see `at_picture_size`.
+
+        They are contours, fine and broad, and the edge of light, in [0, 1], and two brushes in [-1, 1].
 
         Args:
             source: blocks of the picture `[b 48 H/4 W/4]`, a byte `v` as `v / 128 - 1`.
@@ -154,11 +150,15 @@ class Drawing(nn.Module):
         light = self._by(around, "luma")
         right, down = self._by(light, "right"), self._by(light, "down")
         cosine, sine = right * right - down * down, 2 * right * down
-        certain = torch.stack([self._px(part, "far") for part in (cosine, sine, right * right + down * down)])
+        moments = (cosine, sine, right * right + down * down)
+        far_cosine, far_sine, square = (self._px(part, "far") for part in moments)
         parts = [
             self._lines(light, self._px(cosine, "near"), self._px(sine, "near")),
             self._light(around[..., 1:-1, 1:-1]),
-            *(self._brush(certain, strokes, turns) for turns in torch.split(flows, 2 * PX, 1)),
+            *(
+                self._brush(far_cosine, far_sine, square, strokes, turns)
+                for turns in torch.split(flows, 2 * BLOCK_AREA, 1)
+            ),
         ]
         maps = torch.cat(parts, 1)
         # Nothing is drawn beyond the border.
@@ -191,15 +191,14 @@ class Drawing(nn.Module):
     def _light(self, colours: Tensor) -> Tensor:
         """Return edges of light `[b 16 h w]`: the gradient of the steepest colour, relative to its surroundings."""
         b, _, h, w = colours.shape
-        each = colours.reshape(3 * b, PX, h, w)
+        each = colours.reshape(3 * b, BLOCK_AREA, h, w)
         right, down = self._by(each, "soft_right"), self._by(each, "soft_down")
-        edge = 2 * torch.sqrt((right * right + down * down).reshape(b, 3, PX, h - 2, w - 2).amax(1))
+        edge = 2 * torch.sqrt((right * right + down * down).reshape(b, 3, BLOCK_AREA, h - 2, w - 2).amax(1))
         mean = self._by(F.pad(self._by(edge, "mean"), (7,) * 4, mode="replicate"), "wide")
         return (0.9 * edge / (0.03 + self._by(mean, "to_px")) - 0.675).clamp(0, 1) * (16 * edge - 0.32).clamp(0, 1)
 
-    def _brush(self, tensor: Tensor, strokes: Tensor, turns: Tensor) -> Tensor:
+    def _brush(self, cosine: Tensor, sine: Tensor, square: Tensor, strokes: Tensor, turns: Tensor) -> Tensor:
         """Return strokes along edges, and along a random field where there are none, `[b 16 h w]`."""
-        cosine, sine, square = tensor
         free_cosine, free_sine = turns.chunk(2, 1)
         size = torch.sqrt(cosine * cosine + sine * sine + 1e-12)
         certain = (1.5 * size / (square + 1e-5) - 0.35).clamp(0, 1)
@@ -228,8 +227,8 @@ def widened(maps: Tensor, blocks: int) -> Tensor:
 def at_picture_size(maps: Tensor, scale: int) -> Tensor:
     """Return maps `[b 80 s*h s*w]` of those that `Drawing` returns: map, block of s x s, px are its channels."""
     b, _, h, w = maps.shape
-    split = maps.reshape(b, DRAWN_MAPS, scale, scale, PX, h, w)
-    return split.permute(0, 1, 4, 5, 2, 6, 3).reshape(b, DRAWN_MAPS * PX, scale * h, scale * w)
+    split = maps.reshape(b, DRAWN_MAPS, scale, scale, BLOCK_AREA, h, w)
+    return split.permute(0, 1, 4, 5, 2, 6, 3).reshape(b, MAP_CHANNELS, scale * h, scale * w)
 
 
 class DrawingGraph(nn.Module):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vivace.models.mini2.config import BLOCK_PX, CODE_DIM, DRAWN_MAPS, INPUT_CHANNELS, STEP_NUMBERS
+from vivace.models.mini2.config import CODE_DIM, INPUT_CHANNELS, MAP_CHANNELS, STEP_NUMBERS
 from vivace.models.mini2.network import Conditions, Extras, Memory, Mini2Net
 
 
@@ -80,7 +80,7 @@ def example_inputs(
 
     inputs = {
         "blocks": byte(1, h, w, INPUT_CHANNELS),
-        "maps": byte(1, h, w, DRAWN_MAPS * BLOCK_PX**2),
+        "maps": byte(1, h, w, MAP_CHANNELS),
         "code": normal(1, CODE_DIM),
         "step": torch.zeros(1, STEP_NUMBERS),
     }

@@ -30,7 +30,7 @@ from vivace.models.mini2.config import (
 )
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.model import SPEC, Mini2Model, Networks
-from vivace.models.mini2.pictures import PictureReader
+from vivace.models.mini2.pictures import FOLDER, PictureReader
 from vivace.models.mini2.state import Mini2State
 from vivace.models.packaged import check_files, check_options, check_precision
 from vivace.runtime.exported import Network
@@ -51,8 +51,6 @@ CONVENTIONS: dict[str, Any] = {
 }
 CODES = {"table": "codes.table", "weight": "codes.picture.weight", "bias": "codes.picture.bias"}
 """Tensors of the weight file that are codes, by field of `Codes`."""
-SHIPPED = Path(__file__).parent
-"""Folder of the shipped files."""
 NET = "net."
 """Prefix of the network's tensor names."""
 
@@ -92,7 +90,7 @@ def load(
     )
 
 
-def drawing_networks(threads: int | None, folder: Path = SHIPPED, *, f32: bool = False) -> dict[int, Network]:
+def drawing_networks(threads: int | None, folder: Path = FOLDER, *, f32: bool = False) -> dict[int, Network]:
     """Return the graphs that compute the maps of a picture, by scale."""
     from vivace.runtime.exported.openvino import OpenVinoNetwork
 

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from vivace.models.mini.moving import copy_shifted
 from vivace.models.mini.textures import STROKE_COUNT, make_textures
-from vivace.models.mini2.config import BLOCK_PX, DRAWN_MAPS, FIELDS
+from vivace.models.mini2.config import BLOCK_AREA, BLOCK_PX, DRAWN_MAPS, FIELDS, MAP_CHANNELS
 from vivace.models.mini2.textures import in_blocks, stroke_fields
 from vivace.runtime.exported import Executor, Network
 
-PX = BLOCK_PX**2
-_MAP = np.dtype(f"V{PX}")
+_MAP = np.dtype(f"V{BLOCK_AREA}")
 _FIELD = np.dtype(f"V{FIELDS}")
 
 
@@ -37,9 +36,9 @@ class DrawnMaps:
         _, rows, columns, _ = blocks.shape
         self._size = columns * BLOCK_PX, rows * BLOCK_PX
         grid = 1, rows // scale, columns // scale
-        self._strokes = np.empty((*grid, STROKE_COUNT * PX), np.uint8)
-        self._flows = np.empty((*grid, (FIELDS - STROKE_COUNT) * PX), np.uint8)
-        self.array = np.full((1, rows, columns, DRAWN_MAPS * PX), 128, np.uint8)
+        self._strokes = np.empty((*grid, STROKE_COUNT * BLOCK_AREA), np.uint8)
+        self._flows = np.empty((*grid, (FIELDS - STROKE_COUNT) * BLOCK_AREA), np.uint8)
+        self.array = np.full((1, rows, columns, MAP_CHANNELS), 128, np.uint8)
         """Maps `[1 h w 80]`."""
         self._executor: Executor | None = None
         self.take_fields(seed)

@@ -20,9 +20,8 @@ from torch import Tensor, nn
 
 from vivace.models.mini.network import merge_heads, norm, rotate, split_heads
 from vivace.models.mini2.config import (
-    BLOCK_PX,
+    BLOCK_AREA,
     CODE_DIM,
-    DRAWN_MAPS,
     INPUT_CHANNELS,
     PICTURE_CHANNELS,
     STEP_NUMBERS,
@@ -279,14 +278,13 @@ class Pen(nn.Module):
             for value in (self.choices.weight, self.local.weight, self.local.bias):
                 nn.init.zeros_(value)  # type: ignore[arg-type]
         # Sums and products over px and colours, as products with ones: nothing else is as fast in channels last.
-        px = torch.ones(BLOCK_PX**2)
-        shared = torch.zeros(1 + self.CHOICES, DRAWN_MAPS)
-        shared[torch.tensor([1, 2, 0, 5, 6]), torch.arange(DRAWN_MAPS)] = 1
-        into = torch.zeros(self.MIXED, DRAWN_MAPS)
-        into[torch.tensor([0, 0, 1, 2, 2]), torch.arange(DRAWN_MAPS)] = 1
+        px = torch.ones(BLOCK_AREA)
+        # By map: the choice that it is multiplied with, the first being 1, and the one of `MIXED` that it is part of.
+        share_of = F.one_hot(torch.tensor([1, 2, 0, 5, 6]), 1 + self.CHOICES).float().T.contiguous()
+        part_of = F.one_hot(torch.tensor([0, 0, 1, 2, 2]), self.MIXED).float().T.contiguous()
         constants = {
-            "gains": torch.kron(shared, px[None]),
-            "mixing": torch.kron(into, torch.diag(px)),
+            "gains": torch.kron(share_of, px[None]),
+            "mixing": torch.kron(part_of, torch.diag(px)),
             "lined": torch.kron(torch.tensor([1.0, 0.0, 0.0]), px),
             "amounts": torch.kron(torch.eye(self.MIXED), torch.kron(torch.diag(px), torch.ones(3, 1))),
             "colours": torch.kron(torch.eye(self.MIXED), torch.kron(px[:, None], torch.eye(3))),

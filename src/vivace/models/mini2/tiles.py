@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivace.models.mini2.blocks import padded
-from vivace.models.mini2.config import BLOCK_PX, DRAWN_MAPS, INPUT_CHANNELS, TOKEN_PX, Mini2Config
+from vivace.models.mini2.config import BLOCK_PX, DRAWN_MAPS, INPUT_CHANNELS, MAP_CHANNELS, TOKEN_PX, Mini2Config
 from vivace.runtime.exported import Arrays
 
 Tiles = NDArray[np.intp]
@@ -105,7 +105,7 @@ class TileMemory:
         self._blocks = down * width * FINE.side + right
         """Blocks of each tile and around it, in a picture's order, `[tiles side+2 side+2]`."""
         self._patches = np.zeros((*patch.shape, INPUT_CHANNELS), np.uint8)
-        self._maps = np.zeros((count, FINE.side**2, DRAWN_MAPS * BLOCK_PX**2), np.uint8)
+        self._maps = np.zeros((count, FINE.side**2, MAP_CHANNELS), np.uint8)
         self._tiles = np.zeros(count, np.int64)
         self._near = [np.zeros((count * grid.side**2, 9), np.int32) for grid in GRIDS]
         self._rings = [

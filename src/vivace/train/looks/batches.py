@@ -16,7 +16,7 @@ from torch import Tensor
 from vivace.errors import SourceNotFoundError
 from vivace.models.mini2.looks import LOOK_KEYS, LOOKS
 from vivace.train.looks.neural import CODE_NUMBERS
-from vivace.train.looks.student import Drawer
+from vivace.train.looks.student import draw
 from vivace.train.looks.targets import (
     LOOKS_PER_ITEM,
     NO_FAVOUR,
@@ -79,7 +79,6 @@ class BatchSource:
         self.rng = rng
         self._favour = favour
         self._paths: list[Path] = []
-        self._drawer = Drawer()
         self._drawn = 0
 
     def draw(self, pairs: int, crop: int) -> Batch:
@@ -160,7 +159,7 @@ class BatchSource:
             torus_fields(int(seed), int(top) + at[0] // scale, int(left) + at[1] // scale, side)
             for seed, top, left in places
         ]
-        return self._drawer.draw(source, np.stack(windows), scale)
+        return draw(source, np.stack(windows), scale)
 
     def _disturb(self, clean: Tensor) -> Tensor:
         """Add camera noise and flickering exposure. Targets stay clean."""

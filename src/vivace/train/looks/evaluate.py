@@ -17,7 +17,7 @@ from vivace.models.mini2.textures import block_textures
 from vivace.train.clips import list_videos
 from vivace.train.evaluate import change, edges, nearest_teacher, psnr, read_clip
 from vivace.train.looks.neural import CODE_NUMBERS
-from vivace.train.looks.student import Drawer, Student, step_numbers
+from vivace.train.looks.student import Student, draw, step_numbers
 from vivace.train.looks.targets import (
     FILTERED_FRAMES,
     FRAMES,
@@ -146,12 +146,11 @@ def stream(student: Student, pictures: Tensor, code: Tensor, scale: int, *, step
     textures = torch.from_numpy(block_textures(*window(_PLACE, side, scale), scale)).permute(2, 0, 1)[None]
     textures = textures.float() / 128 - 1
     fields = torus_fields(_PLACE.seed, _PLACE.top, _PLACE.left, side // scale)[None]
-    drawer = Drawer()
     log_scale, count = torch.full((1,), float(np.log2(scale))), torch.full((1,), float(steps))
     painted: list[Tensor] = []
     for picture in pictures:
         source = (picture[None] * 255).round() / 128 - 1
-        maps = drawer.draw(source, fields, scale)
+        maps = draw(source, fields, scale)
         estimate = painted[-1] if painted else torch.zeros_like(source)
         for step in range(steps):
             has_estimate = torch.full((1,), float(bool(painted) or step > 0))

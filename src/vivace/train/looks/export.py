@@ -14,11 +14,12 @@ from torch import Tensor
 
 from vivace.models.mini.textures import STROKE_COUNT
 from vivace.models.mini2.config import (
+    BLOCK_AREA,
     BLOCK_PX,
     CODE_DIM,
-    DRAWN_MAPS,
     FIELDS,
     INPUT_CHANNELS,
+    MAP_CHANNELS,
     SCALES,
     STEP_NUMBERS,
     Mini2Config,
@@ -81,7 +82,7 @@ def export_tiles(net: Mini2Net, tensors: Mapping[str, Tensor], folder: Path) -> 
     tiles = np.arange(0, memory.count, 2)
     blocks = np.zeros((1, *(side // BLOCK_PX for side in _SIZE[::-1]), INPUT_CHANNELS), np.uint8)
     conditions = {"code": np.zeros((1, CODE_DIM), np.float32), "step": np.zeros((1, STEP_NUMBERS), np.float32)}
-    memory.write(tiles, len(tiles), blocks, np.zeros((*blocks.shape[:3], DRAWN_MAPS * BLOCK_PX**2), np.uint8))
+    memory.write(tiles, len(tiles), blocks, np.zeros((*blocks.shape[:3], MAP_CHANNELS), np.uint8))
     given = memory.inputs(len(tiles))
     example = {name: torch.from_numpy(array) for name, array in (conditions | given).items()}
     # How many tiles there are, and of how many the picture consists, is any number.
@@ -105,8 +106,8 @@ def export_drawing(folder: Path) -> dict[str, str]:
         grid = 1, height // scale, width // scale
         inputs = {
             "blocks": torch.zeros(1, height, width, INPUT_CHANNELS, dtype=torch.uint8),
-            "strokes": torch.zeros(*grid, STROKE_COUNT * BLOCK_PX**2, dtype=torch.uint8),
-            "flows": torch.zeros(*grid, (FIELDS - STROKE_COUNT) * BLOCK_PX**2, dtype=torch.uint8),
+            "strokes": torch.zeros(*grid, STROKE_COUNT * BLOCK_AREA, dtype=torch.uint8),
+            "flows": torch.zeros(*grid, (FIELDS - STROKE_COUNT) * BLOCK_AREA, dtype=torch.uint8),
         }
         shapes = [[1, -1, -1, value.shape[3]] for value in inputs.values()]
         model = convert(DrawingGraph(scale), inputs, shapes, MAPS_OUTPUTS)

@@ -26,7 +26,7 @@ from vivace.models.mini2.pictures import PictureReader
 from vivace.models.mini2.textures import block_textures
 from vivace.train.looks.fit import SHIPPED
 from vivace.train.looks.sheet import load_student
-from vivace.train.looks.student import Drawer, Student, signed, step_numbers
+from vivace.train.looks.student import Student, draw, signed, step_numbers
 from vivace.train.looks.targets import Place, torus_fields, window
 from vivace.worlds import PAINTED, make_scene
 
@@ -107,7 +107,7 @@ def paint(student: Student, source: Tensor, numbers: Tensor) -> Tensor:
     zero = torch.zeros(1)
     conditions = step_numbers(zero, torch.ones(1), zero, zero)
     code = student.codes.picture(numbers)[None]
-    maps = Drawer().draw(source, torus_fields(0, 0, 0, SIDE_PX)[None], 1)
+    maps = draw(source, torus_fields(0, 0, 0, SIDE_PX)[None], 1)
     painted: Tensor = student(source, torch.zeros_like(source), _textures(), maps, code, conditions)
     return painted.clamp(-1, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vivace.models.mini.textures import STROKE_COUNT
-from vivace.models.mini2.config import BLOCK_PX, PICTURE_CHANNELS, SCALES, Mini2Config
+from vivace.models.mini2.config import BLOCK_AREA, BLOCK_PX, PICTURE_CHANNELS, Mini2Config
 from vivace.models.mini2.drawing import Drawing, at_picture_size
 from vivace.models.mini2.looks import LOOK_KEYS
 from vivace.models.mini2.network import Conditions, Mini2Net
@@ -31,7 +32,7 @@ class Student(nn.Module):
     ) -> Tensor:
         """Return pictures `[n 3 h w]` painted from sources and estimates alike.
 
-        Textures are `[n 32 h/4 w/4]`, maps of the source `[n 80 h/4 w/4]`, see `Drawer`.
+        Textures are `[n 32 h/4 w/4]`, maps of the source `[n 80 h/4 w/4]`, see `draw`.
         """
         blocks = torch.cat([to_blocks(source), to_blocks(estimate), textures], 1)
         blocks = blocks.contiguous(memory_format=torch.channels_last)
@@ -45,18 +46,20 @@ class Student(nn.Module):
         return first * weight[:, None] + second * (1 - weight)[:, None]
 
 
-class Drawer:
-    """Maps of sources, see `drawing.Drawing`."""
+@torch.no_grad()
+def draw(source: Tensor, fields: NDArray[np.uint8], scale: int) -> Tensor:
+    """Return the maps `[n 80 h/4 w/4]` of sources `[n 3 h w]`, see `drawing.Drawing`.
 
-    def __init__(self) -> None:
-        self._scales = {scale: Drawing(scale) for scale in SCALES}
+    `fields [n h/s w/s 12]` are those of `stroke_fields`.
+    """
+    planes = torch.from_numpy(fields).permute(0, 3, 1, 2).float() / 128 - 1
+    strokes, flows = F.pixel_unshuffle(planes, BLOCK_PX).tensor_split([STROKE_COUNT * BLOCK_AREA], 1)
+    return at_picture_size(_drawing(scale)(to_blocks(source), strokes, flows), scale)
 
-    @torch.no_grad()
-    def draw(self, source: Tensor, fields: NDArray[np.uint8], scale: int) -> Tensor:
-        """Return the maps `[n 80 h/4 w/4]` of sources `[n 3 h w]` with fields `[n h/s w/s 12]` of `stroke_fields`."""
-        planes = torch.from_numpy(fields).permute(0, 3, 1, 2).float() / 128 - 1
-        strokes, flows = F.pixel_unshuffle(planes, BLOCK_PX).tensor_split([STROKE_COUNT * BLOCK_PX**2], 1)
-        return at_picture_size(self._scales[scale](to_blocks(source), strokes, flows), scale)
+
+@cache
+def _drawing(scale: int) -> Drawing:
+    return Drawing(scale)
 
 
 def signed(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
