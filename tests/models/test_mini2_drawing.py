@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from vivace.models.mini2.blocks import BlockBuffer, padded
-from vivace.models.mini2.config import DRAWN_MAPS, SCALES
+from vivace.models.mini2.config import SCALES
 from vivace.models.mini2.drawing import LINE_RANGE, MAPS_OUTPUTS, Drawing, DrawingGraph, at_picture_size, widened
 from vivace.models.mini2.maps import DrawnMaps
 from vivace.runtime.exported.eager import EagerNetwork
@@ -121,4 +121,3 @@ def test_fields_move_with_the_scene_and_around_the_torus(scale: int) -> None:
     maps.take_fields(3)
     np.testing.assert_array_equal(fields(), rest)
     assert maps.nbytes == DrawnMaps.nbytes_of(size, scale)
-    assert maps.array.shape[-1] == DRAWN_MAPS * 16
